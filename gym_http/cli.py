@@ -1,0 +1,120 @@
+"""The command line: `gym-http serve | envs | scores`. Its flags are the fields of Settings."""
+
+from __future__ import annotations
+
+import importlib
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from gym_http import __version__
+from gym_http.errors import GymHTTPError
+from gym_http.settings import LOG_LEVELS, Settings, flags_of, knobs, variable_of
+
+
+def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for each knob. The command receives them as keyword arguments."""
+    types = typing.get_type_hints(Settings)
+    for knob in reversed(knobs()):
+        kind = types[knob.name]
+        options: dict[str, Any] = {
+            "help": knob.metadata["help"],
+            "envvar": variable_of(knob),
+            "default": knob.default,
+            "show_default": knob.default not in ((), False),
+        }
+        if kind is bool:
+            options["is_flag"] = True
+        elif knob.name == "log_level":
+            options["type"] = click.Choice(LOG_LEVELS)
+        elif typing.get_origin(kind) is tuple:
+            options.update(type=str, multiple=True)
+        else:
+            options["type"] = kind
+        command = click.option(*flags_of(knob), knob.name, **options)(command)
+    return command
+
+
+def read_settings(arguments: Sequence[str] = ()) -> Settings:
+    """Settings from the environment, and from `arguments` as the command line would give them."""
+    context = serve.make_context("gym_http_server", list(arguments))
+    return _settings(context.params)
+
+
+def _settings(options: dict[str, Any]) -> Settings:
+    try:
+        return Settings(**options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@click.group()
+@click.version_option(__version__, package_name="gym-http")
+def main() -> None:
+    """Gymnasium's and Gym's environments over HTTP."""
+
+
+@main.command(context_settings={"max_content_width": 100})
+@settings_options
+def serve(**options: Any) -> None:
+    """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
+    settings = _settings(options)
+    from gym_http import environments
+    from gym_http.web import serve as server
+
+    server.start_logging(settings.log_level)
+    for module in settings.imports:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise click.ClickException(f"--import {module}: {error}") from error
+    count = sum(env.missing is None for env in environments.registered("gymnasium"))
+    greeting = (
+        f"Serving on {{url}}: {count} Gymnasium environments, and those of the gym package. "
+        "Ctrl-C ends it."
+    )
+    try:
+        server.serve(settings, greeting)
+    except server.PortInUse as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.option("--engine", help="Only this engine's.")
+@click.option("--import", "imports", multiple=True, help="Module to import first. Repeatable.")
+def envs(engine: str | None, imports: tuple[str, ...]) -> None:
+    """List the environments that a server here can make."""
+    from gym_http import environments
+
+    for module in imports:
+        importlib.import_module(module)
+    try:
+        known = environments.registered(engine)
+    except GymHTTPError as error:
+        raise click.ClickException(str(error)) from error
+    for env in known:
+        note = f"  (needs: {env.missing})" if env.missing else ""
+        click.echo(f"{env.env_id}  {env.engine}{note}")
+
+
+@main.command()
+@click.option("--env-id", help="Only this environment's.")
+@settings_options
+def scores(env_id: str | None, **options: Any) -> None:
+    """Print the scoreboard."""
+    from gym_http.scoreboard.store import Scoreboard
+
+    try:
+        entries = Scoreboard(_settings(options).data_dir).ranked(env_id)
+    except GymHTTPError as error:
+        raise click.ClickException(str(error)) from error
+    if not entries:
+        click.echo("No scores yet: record with the monitor, then upload the directory.")
+    for entry in entries:
+        mean = "-" if entry["mean"] is None else f"{entry['mean']:.2f} ± {entry['error']:.2f}"
+        click.echo(
+            f"{entry['env_id']}  {mean}  {entry['number_episodes']} episodes  "
+            f"{entry['algorithm_id'] or '-'}  {entry['uploader']}  {entry['uploaded']:%Y-%m-%d}"
+        )

@@ -1,0 +1,152 @@
+"""The two engines behind one interface: Gymnasium, and the `gym` package through Shimmy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+import gymnasium
+
+from gym_http.errors import BadValue, DependencyMissing
+
+# What an environment needs beside its engine, by where its code lives.
+_NEEDS = {
+    "gymnasium.envs.mujoco": ("mujoco", "gymnasium[mujoco]"),
+    "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
+    "gymnasium.envs.phys2d": ("jax", "gymnasium[jax]"),
+    "gymnasium.envs.tabular": ("jax", "gymnasium[jax]"),
+    "gym.envs.mujoco": ("mujoco", "gym[mujoco]"),
+    "gym.envs.box2d": ("Box2D", "gym[box2d]"),
+}
+
+
+class Engine(Protocol):
+    """Where environments come from."""
+
+    name: str
+    version: str
+    registry: Mapping[str, Any]  # env_id -> EnvSpec
+
+    def explain(self, env_id: str) -> Exception:
+        """Why `env_id` isn't in the registry, in the engine's own words."""
+        ...
+
+    def build(self, spec: Any, **options: Any) -> gymnasium.Env[Any, Any]:
+        """An environment by its spec, with the time limit and the order checks of its engine."""
+        ...
+
+
+class GymnasiumEngine:
+    name = "gymnasium"
+    version = gymnasium.__version__
+
+    @property
+    def registry(self) -> Mapping[str, Any]:
+        return gymnasium.registry
+
+    def explain(self, env_id: str) -> Exception:
+        return _raised_by(gymnasium.spec, env_id)
+
+    def build(self, spec: Any, **options: Any) -> gymnasium.Env[Any, Any]:
+        return gymnasium.make(spec, disable_env_checker=True, **options)
+
+
+class GymEngine:
+    """The archived package. Importing it prints a banner, so it's done when first asked for."""
+
+    name = "gym"
+
+    def __init__(self) -> None:
+        import gym
+
+        self._gym: Any = gym
+        self.version: str = gym.__version__
+
+    @property
+    def registry(self) -> Mapping[str, Any]:
+        return self._gym.envs.registry
+
+    def explain(self, env_id: str) -> Exception:
+        return _raised_by(self._gym.spec, env_id)
+
+    def build(self, spec: Any, **options: Any) -> gymnasium.Env[Any, Any]:
+        from shimmy.openai_gym_compatibility import GymV26CompatibilityV0
+
+        # gym's own checker uses np.bool8, which NumPy 2 no longer has.
+        old = self._gym.make(spec, disable_env_checker=True, **options)
+        env = GymV26CompatibilityV0(env=old)
+        env.action_space = _with_starts(env.action_space, old.action_space)
+        env.observation_space = _with_starts(env.observation_space, old.observation_space)
+        return env
+
+
+ENGINES = ("gymnasium", "gym")
+
+
+@lru_cache(maxsize=None)
+def engine(name: str) -> Engine:
+    """The engine of that name. Raises BadValue, or DependencyMissing where it isn't installed."""
+    _headless()
+    if name == "gymnasium":
+        return GymnasiumEngine()
+    if name == "gym":
+        try:
+            return GymEngine()
+        except ImportError as error:
+            raise DependencyMissing(
+                f"the engine 'gym' is not installed ({error}): pip install gym shimmy"
+            ) from error
+    raise BadValue(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+
+
+def missing_need(spec: Any) -> str | None:
+    """What has to be installed before `spec` can be built; None when nothing is."""
+    entry = spec.entry_point
+    if callable(entry):  # Gymnasium's placeholders for what moved to another package
+        moved = getattr(entry, "__name__", "").startswith("_raise")
+        return "it has moved to another package" if moved else None
+    for prefix, (module, install) in _NEEDS.items():
+        if str(entry).startswith(prefix + "."):
+            if prefix == "gym.envs.mujoco" and spec.version < 4:
+                module, install = "mujoco_py", "gym[mujoco_py]"
+            return None if _found(module) else f"pip install '{install}'"
+    return None
+
+
+@lru_cache(maxsize=None)
+def _found(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _raised_by(look_up: Any, env_id: str) -> Exception:
+    try:
+        look_up(env_id)
+    except Exception as error:
+        return error
+    return LookupError(f"{env_id} is not registered")
+
+
+def _with_starts(new: Any, old: Any) -> Any:
+    """`new`, with the `start` of each Discrete, which Shimmy's conversion leaves out."""
+    from gymnasium import spaces
+
+    if isinstance(new, spaces.Discrete) and old.start:
+        return spaces.Discrete(int(new.n), start=int(old.start))
+    if isinstance(new, spaces.Tuple):
+        parts = zip(new.spaces, old.spaces, strict=True)
+        return spaces.Tuple(tuple(_with_starts(part, its_old) for part, its_old in parts))
+    if isinstance(new, spaces.Dict):
+        return spaces.Dict(
+            {key: _with_starts(part, old.spaces[key]) for key, part in new.spaces.items()}
+        )
+    return new
+
+
+def _headless() -> None:
+    """A server draws into memory. SDL would look for a screen and a sound card."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -1,0 +1,254 @@
+"""An id -> an environment: which engine has it, what serves a retired id, how it renders."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+
+from gym_http import engines
+from gym_http.engines import Engine, engine
+from gym_http.errors import (
+    BadValue,
+    DependencyMissing,
+    GymHTTPError,
+    MakeFailed,
+    MalformedEnvId,
+    shown,
+)
+
+_SUCCESSOR = re.compile(r"Please use `([^`]+)` instead")
+_OWN_FIELDS = ("render_mode", "max_episode_steps")
+_NOT_KWARGS = ("id", "disable_env_checker", "autoreset", "apply_api_compatibility")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a caller asked for. `engine` None means: whichever knows the id."""
+
+    env_id: str
+    engine: str | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    render_mode: str | None = None
+    max_episode_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What this server allows: modules that an id may name, and whether retired ids are served."""
+
+    imports: tuple[str, ...] = ()
+    strict_ids: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """An environment, and what has to be said about how it came to be."""
+
+    env: gymnasium.Env[Any, Any]
+    env_id: str  # the one that serves, which a retired id is not
+    engine: str
+    engine_version: str
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One environment that an engine knows."""
+
+    env_id: str
+    engine: str
+    max_episode_steps: int | None
+    reward_threshold: float | None
+    missing: str | None  # what to install first
+
+
+def make(recipe: Recipe, policy: Policy) -> Made:
+    """Build what `recipe` asks for. Raises MalformedEnvId, BadValue, MakeFailed,
+    DependencyMissing. Source: gymnasium.make and gym.make."""
+    source, spec, warning = _find(recipe, policy)
+    options: dict[str, Any] = {**_checked_kwargs(recipe.kwargs)}
+    if recipe.max_episode_steps is not None:
+        options["max_episode_steps"] = recipe.max_episode_steps
+    env = _build(source, spec, options, recipe.render_mode)
+    return Made(env, spec.id, source.name, source.version, warning)
+
+
+def registered(engine_name: str | None = None) -> list[Registered]:
+    """What the engines know, in order of id; without `engine_name`, of every engine installed."""
+    if engine_name is not None:
+        sources = [engine(engine_name)]
+    else:
+        sources = _installed_engines()
+    found = []
+    for source in sources:
+        for env_id, spec in sorted(source.registry.items()):
+            if _adapter(env_id):
+                continue
+            found.append(
+                Registered(
+                    env_id,
+                    source.name,
+                    spec.max_episode_steps,
+                    spec.reward_threshold,
+                    engines.missing_need(spec),
+                )
+            )
+    return found
+
+
+def reward_threshold_and_trials(env_id: str, engine_name: str) -> tuple[float | None, int]:
+    """What Gym's score of this environment takes from its spec; (None, 100) where it is unknown."""
+    try:
+        spec = engine(engine_name).registry[env_id]
+    except (KeyError, GymHTTPError):
+        return None, 100
+    return spec.reward_threshold, int(getattr(spec, "trials", 100))
+
+
+def _find(recipe: Recipe, policy: Policy) -> tuple[Engine, Any, str | None]:
+    """(engine, spec, warning) for the id that was asked for."""
+    asked = recipe.env_id
+    env_id = _import_module(asked, policy)
+    first = engine(recipe.engine or "gymnasium")
+    spec, warning, reason = _look_up(first, env_id, policy)
+    if spec is not None:
+        return first, spec, warning
+    if recipe.engine is None:
+        try:
+            second = engine("gym")
+        except DependencyMissing:
+            pass
+        else:
+            spec, warning, _ = _look_up(second, env_id, policy)
+            if spec is not None:
+                return second, spec, warning
+    known = [env_id for source in _installed_engines() for env_id in source.registry]
+    near = difflib.get_close_matches(env_id, sorted(set(known)), n=3)
+    if near:
+        reason += f" Near matches: {', '.join(near)}."
+    raise MalformedEnvId(asked, reason)
+
+
+def _look_up(
+    source: Engine, env_id: str, policy: Policy, warning: str | None = None
+) -> tuple[Any, str | None, str]:
+    """(spec or None, warning, why there is none), following retired ids to their successors."""
+    spec = source.registry.get(env_id)
+    if spec is not None:
+        return spec, warning, ""
+    newest = _newest_version(source, env_id)
+    if newest is not None:
+        return source.registry[newest], f"{env_id} is served by its newest version, {newest}", ""
+    error = source.explain(env_id)
+    successor = _SUCCESSOR.search(str(error))
+    if successor is None:
+        return None, None, _sentence(error)
+    if policy.strict_ids:
+        return None, None, f"{_sentence(error)} This server runs with --strict-ids."
+    heir = successor.group(1)
+    return _look_up(source, heir, policy, f"{env_id} is retired; {heir} serves it")
+
+
+def _newest_version(source: Engine, name: str) -> str | None:
+    """`CartPole` -> `CartPole-v1`; None where `name` carries a version or nothing has that name."""
+    version_of_name = re.compile(re.escape(name) + r"-v\d+")
+    versions = [env_id for env_id in source.registry if version_of_name.fullmatch(env_id)]
+    return max(versions, key=lambda env_id: int(env_id.rsplit("-v", 1)[1]), default=None)
+
+
+def _import_module(asked: str, policy: Policy) -> str:
+    """The id without its `module:`, which is imported when the server was started to allow it."""
+    module, colon, env_id = asked.partition(":")
+    if not colon:
+        return asked
+    if module not in policy.imports:
+        raise MalformedEnvId(
+            asked, f"this server may not import {module!r}; start it with --import {module}"
+        )
+    importlib.import_module(module)
+    return env_id
+
+
+def _build(
+    source: Engine, spec: Any, options: dict[str, Any], asked_mode: str | None
+) -> gymnasium.Env[Any, Any]:
+    try:
+        modes = _render_modes(spec)
+        mode = _choose_mode(asked_mode, modes)
+        if mode is not None:
+            options["render_mode"] = mode
+        try:
+            return source.build(spec, **options)
+        except TypeError as error:
+            if modes is not None or asked_mode is not None or "render_mode" not in str(error):
+                raise
+            del options["render_mode"]  # a factory function that doesn't know the argument
+            return source.build(spec, **options)
+    except GymHTTPError:
+        raise
+    except Exception as error:
+        text = f"{spec.id} could not be made: {_sentence(error)}"
+        if isinstance(error, ImportError) or type(error).__name__ == "DependencyNotInstalled":
+            raise DependencyMissing(text) from error
+        raise MakeFailed(text, detail=type(error).__name__) from error
+
+
+def _render_modes(spec: Any) -> list[str] | None:
+    """The modes that the environment's class declares; None where only building it would tell."""
+    creator = spec.entry_point
+    if isinstance(creator, str):
+        creator = gymnasium.envs.registration.load_env_creator(creator)
+    metadata = getattr(creator, "metadata", None)
+    if not isinstance(metadata, dict):
+        return None
+    return list(metadata.get("render_modes") or ())
+
+
+def _choose_mode(asked: str | None, modes: list[str] | None) -> str | None:
+    if asked == "human":
+        raise BadValue(
+            "render_mode 'human' opens a window, which a server doesn't; take 'rgb_array' and "
+            "GET …/render/ for frames"
+        )
+    if asked is not None:
+        if modes is not None and asked not in modes:
+            offered = ", ".join(mode for mode in modes if mode != "human") or "none"
+            raise BadValue(f"render_mode {shown(asked)} is not offered; there is: {offered}")
+        return asked
+    if modes is None:
+        return "rgb_array"
+    return next((mode for mode in ("rgb_array", "ansi") if mode in modes), None)
+
+
+def _checked_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    for name in kwargs:
+        if name in _OWN_FIELDS:
+            raise BadValue(f"give {name} beside kwargs, not in them")
+        if name in _NOT_KWARGS:
+            raise BadValue(f"kwargs may not set {name!r}")
+    return kwargs
+
+
+def _installed_engines() -> list[Engine]:
+    found = []
+    for name in engines.ENGINES:
+        try:
+            found.append(engine(name))
+        except DependencyMissing:
+            continue
+    return found
+
+
+def _adapter(env_id: str) -> bool:
+    """Gymnasium's entries for wrapping a gym environment, which `engine` does here."""
+    return env_id.startswith(("GymV21Environment", "GymV26Environment"))
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())[:500] or type(error).__name__
+    return text if text.endswith((".", "!", "?", ")")) else text + "."

@@ -1,0 +1,219 @@
+"""The error family: the class is the cause, `code` the contract, `status` the HTTP side.
+
+    GymHTTPError
+    ├── InvalidRequest        the caller can mend it: 4xx
+    │   ├── InvalidJSON · MissingParameter · BadValue · BodyTooLarge
+    │   ├── UnknownPath · MethodNotAllowed
+    │   ├── UnknownInstance ── InstanceLost
+    │   ├── MalformedEnvId · MakeFailed · DependencyMissing · UnsupportedSpace
+    │   ├── ResetNeeded · NotRenderable · Busy
+    │   └── BadDirectory · RecordingExists · RecordingOpen · NoRecording
+    └── ServerSide            the caller can't: 5xx
+        ├── EnvFailed · StorageFailed · NotStoppable
+        └── Internal
+
+`message` is for people and for old clients, which show nothing else. The texts of v1 are pinned
+by `docs/protocol.md`; what more there is to say goes into `detail`, which travels beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """`repr(value)`, cut: what a caller sent may be of any size."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class GymHTTPError(Exception):
+    """Base of everything that is answered with the one JSON error shape."""
+
+    status = 500
+    code = "internal"
+    retryable = False
+
+    def __init__(self, message: str, *, detail: str | None = None, **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.facts = facts  # further keys of the reply, such as request_id
+
+    def body(self) -> dict[str, Any]:
+        """The reply's body: message, code, retryable, and detail where there is one."""
+        reply: dict[str, Any] = {
+            "message": self.message,
+            "code": self.code,
+            "retryable": self.retryable,
+        }
+        if self.detail:
+            reply["detail"] = self.detail
+        return {**reply, **self.facts}
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.detail})" if self.detail else self.message
+
+
+class InvalidRequest(GymHTTPError):
+    status = 400
+    code = "invalid_request"
+
+
+class ServerSide(GymHTTPError):
+    status = 500
+    code = "internal"
+
+
+# ---- the request itself
+
+
+class InvalidJSON(InvalidRequest):
+    """The body of a route with required parameters is not a JSON object sent as JSON."""
+
+    code = "invalid_json"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("Request is not a valid json", detail=detail)
+
+
+class MissingParameter(InvalidRequest):
+    code = "missing_parameter"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A required request parameter '{name}' was not provided")
+
+
+class BadValue(InvalidRequest):
+    """A parameter is there but can't be what it stands for."""
+
+    code = "bad_value"
+
+
+class BodyTooLarge(InvalidRequest):
+    status = 413
+    code = "body_too_large"
+
+
+class UnknownPath(InvalidRequest):
+    status = 404
+    code = "unknown_path"
+
+
+class MethodNotAllowed(InvalidRequest):
+    status = 405
+    code = "method_not_allowed"
+
+
+# ---- instances
+
+
+class UnknownInstance(InvalidRequest):
+    code = "unknown_instance"  # 400, not 404: v1 clients pin it
+
+    def __init__(self, instance_id: str, *, detail: str | None = None) -> None:
+        id_shown = instance_id if len(instance_id) <= 80 else instance_id[:79] + "…"
+        super().__init__(f"Instance_id {id_shown} unknown", detail=detail)
+
+
+class InstanceLost(UnknownInstance):
+    """The id was valid until the process that held the environment died."""
+
+    code = "instance_lost"
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(
+            instance_id,
+            detail="it was lost when the server's worker process crashed; create a new one",
+        )
+
+
+class Busy(InvalidRequest):
+    status = 409
+    code = "busy"
+    retryable = True
+
+
+# ---- environments
+
+
+class MalformedEnvId(InvalidRequest):
+    """No engine knows the id, or it isn't one."""
+
+    code = "malformed_env_id"
+
+    def __init__(self, env_id: str, reason: str = "") -> None:
+        text = f"Attempted to look up malformed environment ID {shown(env_id, 120)}"
+        super().__init__(f"{text}: {reason}" if reason else text)
+
+
+class MakeFailed(InvalidRequest):
+    """The environment exists, but its constructor refused these arguments."""
+
+    code = "make_failed"
+
+
+class DependencyMissing(InvalidRequest):
+    """The environment exists, but needs a package that the server doesn't have."""
+
+    code = "dependency_missing"
+
+
+class UnsupportedSpace(InvalidRequest):
+    code = "unsupported_space"
+
+
+class ResetNeeded(InvalidRequest):
+    code = "reset_needed"
+
+
+class NotRenderable(InvalidRequest):
+    code = "not_renderable"
+
+
+class EnvFailed(ServerSide):
+    """The environment's own code raised, or returned what its spaces exclude."""
+
+    code = "env_failed"
+
+
+# ---- recordings and scores
+
+
+class BadDirectory(InvalidRequest):
+    code = "bad_directory"
+
+
+class RecordingExists(InvalidRequest):
+    code = "recording_exists"
+
+
+class RecordingOpen(InvalidRequest):
+    """A monitor is still writing there."""
+
+    code = "recording_open"
+    retryable = True
+
+
+class NoRecording(InvalidRequest):
+    code = "no_recording"
+
+
+class StorageFailed(ServerSide):
+    code = "storage_failed"
+
+
+# ---- the server
+
+
+class NotStoppable(ServerSide):
+    """`shutdown/` on a server that something else started, which alone can stop it."""
+
+    status = 501
+    code = "not_stoppable"
+
+
+class Internal(ServerSide):
+    """An unexpected exception. Its traceback is in the log, under the same request_id."""
+
+    code = "internal"

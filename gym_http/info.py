@@ -1,0 +1,87 @@
+"""What an environment tells beside its observation: any Python value, made fit for the wire."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+DEEPEST = 32  # a cycle ends here too
+
+
+class _Unfit(Exception):
+    """This value can't be carried."""
+
+
+def wire_info(info: object) -> tuple[dict[str, Any], list[str]]:
+    """(info as wire values, the paths of what had to be left out).
+
+    Arrays stay arrays; tuples and sets become lists; keys become strings. A float that JSON
+    can't say becomes a 0-d array, which lets the encoding decide.
+    """
+    if not info:
+        return {}, []
+    dropped: list[str] = []
+    if not isinstance(info, Mapping):
+        return {}, ["."]
+    return _mapping(info, "", dropped, 0), dropped
+
+
+def _mapping(value: Mapping[Any, Any], path: str, dropped: list[str], depth: int) -> dict[str, Any]:
+    wire = {}
+    for key, item in value.items():
+        name = key if isinstance(key, str) else str(key)
+        where = f"{path}.{name}" if path else name
+        try:
+            wire[_text(name)] = _value(item, where, dropped, depth + 1)
+        except _Unfit:
+            dropped.append(where.encode("utf-8", "replace").decode())
+    return wire
+
+
+def _list(values: Iterable[Any], path: str, dropped: list[str], depth: int) -> list[Any]:
+    wire = []
+    for index, item in enumerate(values):
+        where = f"{path}[{index}]"
+        try:
+            wire.append(_value(item, where, dropped, depth + 1))
+        except _Unfit:  # null keeps its neighbours' places
+            dropped.append(where)
+            wire.append(None)
+    return wire
+
+
+def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
+    if depth > DEEPEST:
+        raise _Unfit
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise _Unfit
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else np.array(value)
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, np.ndarray):
+        return value if value.dtype.kind in "biuf" else _list(value.tolist(), path, dropped, depth)
+    if isinstance(value, Mapping):
+        return _mapping(value, path, dropped, depth)
+    if isinstance(value, (list, tuple)):
+        return _list(value, path, dropped, depth)
+    if isinstance(value, (set, frozenset)):
+        return _list(sorted(value, key=repr), path, dropped, depth)
+    raise _Unfit
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Unfit from None
+    return str(text)

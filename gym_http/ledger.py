@@ -1,0 +1,47 @@
+"""Which instances live, kept in a file, so that a worker which follows a crashed one can say of
+an old id that it was lost rather than that it never was.
+
+The file belongs to one run of the server: its main process makes it, each worker appends to it.
+A line is `+ID` or `-ID`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Ledger:
+    """path None: nothing is kept, for a server whose instances share its process."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._lost: set[str] = set()
+        self._fd: int | None = None
+        if path is not None:
+            if path.exists():
+                self._lost = _alive(path.read_text(encoding="ascii"))
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def lost(self, instance_id: str) -> bool:
+        """Whether an earlier worker died with this instance."""
+        return instance_id in self._lost
+
+    def opened(self, instance_id: str) -> None:
+        self._append(f"+{instance_id}\n")
+
+    def closed(self, instance_id: str) -> None:
+        self._append(f"-{instance_id}\n")
+
+    def _append(self, line: str) -> None:
+        if self._fd is not None:
+            os.write(self._fd, line.encode("ascii"))
+
+
+def _alive(text: str) -> set[str]:
+    alive: set[str] = set()
+    for line in text.splitlines():
+        if line.startswith("+"):
+            alive.add(line[1:])
+        else:
+            alive.discard(line[1:])
+    return alive

@@ -1,0 +1,73 @@
+"""The names of a recording's files, and the ways of touching them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+PREFIX = "openaigym"
+_monitor_ids = itertools.count()
+
+
+def manifest_path(directory: Path, infix: str) -> Path:
+    return directory / f"{PREFIX}.manifest.{infix}.manifest.json"
+
+
+def stats_path(directory: Path, infix: str) -> Path:
+    return directory / f"{PREFIX}.episode_batch.{infix}.stats.json"
+
+
+def journal_path(directory: Path, infix: str) -> Path:
+    return directory / f"{PREFIX}.episode_batch.{infix}.journal.jsonl"
+
+
+def video_path(directory: Path, infix: str, episode: int, suffix: str) -> Path:
+    return directory / f"{PREFIX}.video.{infix}.video{episode:06d}{suffix}"
+
+
+def manifests(directory: Path) -> list[Path]:
+    return sorted(directory.glob(f"{PREFIX}.manifest.*.manifest.json"))
+
+
+def journals(directory: Path) -> list[Path]:
+    return sorted(directory.glob(f"{PREFIX}.episode_batch.*.journal.jsonl"))
+
+
+def infix_of(path: Path) -> str:
+    """`{monitor_id}.{pid}`, which all files of one recording share."""
+    found = re.match(rf"{PREFIX}\.\w+\.(\d+\.\d+)\.", path.name)
+    if found is None:
+        raise ValueError(f"{path.name} is not one of a recording's files")
+    return found.group(1)
+
+
+def new_infix(directory: Path) -> str:
+    """An infix that no file in `directory` has: a container's process ids come again."""
+    while True:
+        infix = f"{next(_monitor_ids)}.{os.getpid()}"
+        if not any(directory.glob(f"{PREFIX}.*.{infix}.*")):
+            return infix
+
+
+def delete_recordings(directory: Path) -> None:
+    """Delete what a monitor wrote into `directory`, and nothing else."""
+    for path in directory.glob(f"{PREFIX}.*"):
+        if path.is_symlink() or path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def delete_unfinished(directory: Path, infix: str) -> None:
+    """Delete what a killed recorder left half written."""
+    for path in directory.glob(f"{PREFIX}.*.{infix}.*.part"):
+        path.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: Any) -> None:
+    """Write `content` as JSON so that a reader sees the old file or the new one, never a part."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(part, path)

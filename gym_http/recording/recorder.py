@@ -1,0 +1,140 @@
+"""The monitor: watches one instance's resets and steps, and records its episodes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gym_http.errors import BadDirectory, RecordingExists, RecordingOpen, StorageFailed
+from gym_http.recording import files, journal
+from gym_http.recording.video import Video
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a recorder has to know of the instance that it watches."""
+
+    env_info: dict[str, Any]  # gym_version, env_id, engine
+    fps: float
+    frame: Callable[[], Any]
+
+
+def never(episode: int) -> bool:
+    return False
+
+
+def gyms_schedule(episode: int) -> bool:
+    """The cubes below 1000, then every 1000th."""
+    if episode < 1000:
+        return round(episode ** (1 / 3)) ** 3 == episode
+    return episode % 1000 == 0
+
+
+def every(n: int) -> Callable[[int], bool]:
+    return lambda episode: episode % n == 0
+
+
+class Recorder:
+    """Records until closed. The disk's failures are kept for `close`: an agent's step that the
+    environment made is answered, whatever happens to its recording."""
+
+    def __init__(
+        self,
+        directory: Path,
+        subject: Subject,
+        film: Callable[[int], bool],
+        clock: Callable[[], float],
+        *,
+        force: bool = False,
+        resume: bool = False,
+    ) -> None:
+        """film: whether to film the episode of that number, counted from 0 at each reset.
+
+        Raises BadDirectory, RecordingExists, RecordingOpen.
+        """
+        self.directory = directory
+        self._subject = subject
+        self._film = film
+        self._clock = clock
+        self._video: Video | None = None
+        self._episode = -1
+        self._length = 0
+        self._reward = 0.0
+        self._failure: OSError | None = None
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _make_room(directory, force=force, resume=resume)
+            self._infix = files.new_infix(directory)
+            self._journal = journal.Journal(directory, self._infix, subject.env_info)
+        except OSError as error:
+            raise BadDirectory(f"can't record into {directory}: {error.strerror}") from error
+
+    def reset(self) -> None:
+        """A new episode has begun; one that was running is not counted."""
+        if self._episode < 0:
+            self._keep(lambda: self._journal.first_reset(self._clock()))
+        self._end_video()
+        self._episode += 1
+        self._length = 0
+        self._reward = 0.0
+        if self._film(self._episode):
+            self._video = Video(
+                self.directory, self._infix, self._episode, self._subject.fps, self._subject.frame
+            )
+            self._video.add()
+
+    def step(self, reward: float, done: bool) -> None:
+        self._length += 1
+        self._reward += reward
+        if self._video is not None:
+            self._video.add()
+        if done:
+            end = self._clock()
+            self._keep(lambda: self._journal.episode(end, self._length, self._reward))
+            self._end_video()
+
+    def close(self) -> None:
+        """Write Gym's files. Raises StorageFailed where the disk lost something."""
+        self._end_video()
+        self._keep(self._journal.close)
+        if self._failure is not None:
+            raise StorageFailed(
+                f"the recording in {self.directory} is incomplete: {self._failure.strerror}"
+            )
+
+    def _end_video(self) -> None:
+        if self._video is None:
+            return
+        names = self._video.close()
+        self._video = None
+        if names is not None:
+            video, meta = names
+            self._keep(lambda: self._journal.video(video, meta))
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if self._failure is None:
+                log.error("recording into %s fails: %s", self.directory, error)
+            self._failure = self._failure or error
+
+
+def _make_room(directory: Path, *, force: bool, resume: bool) -> None:
+    """Apply `force` and `resume` to what `directory` holds already."""
+    for path in files.journals(directory):
+        if journal.is_open(path) and not (resume and not force):
+            raise RecordingOpen(f"another monitor is recording into {directory}")
+    if force:
+        files.delete_recordings(directory)
+    elif resume:
+        journal.recover(directory)
+    elif files.manifests(directory) or files.journals(directory):
+        raise RecordingExists(
+            f"{directory} holds a recording; force deletes it, resume adds to it"
+        )

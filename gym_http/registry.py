@@ -1,0 +1,120 @@
+"""The dict of instance_id -> Instance, and who may use one when.
+
+An instance is leased, not looked up: a lease takes the instance's one lock, makes sure that it
+still lives, and stamps its use. No lock spans two instances, and the registry's own is held for
+dict operations only, never while an environment is built, stepped or closed.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from gym_http.backends.contract import Backend
+from gym_http.errors import Busy, InstanceLost, UnknownInstance
+from gym_http.ledger import Ledger
+from gym_http.recording.recorder import Recorder
+
+
+@dataclass
+class Episode:
+    """Where an instance stands. `running` is False before the first reset and after an end."""
+
+    running: bool = False
+    length: int = 0
+    reward: float = 0.0
+
+
+@dataclass
+class Instance:
+    """One environment and what the server knows of it. Touched under a lease only."""
+
+    requested_id: str  # as the caller wrote it
+    env_id: str  # the one that serves
+    engine: str
+    engine_version: str
+    env: Backend
+    fps: float
+    created: float  # epoch seconds
+    last_used: float
+    instance_id: str = ""
+    pending_seed: int | None = None  # given at create, for the first reset
+    was_reset: bool = False
+    episode: Episode = field(default_factory=Episode)
+    steps: int = 0
+    episodes: int = 0
+    last_return: float | None = None
+    last_length: int | None = None
+    recorder: Recorder | None = None
+    lock: Any = field(default_factory=threading.Lock)
+    closed: bool = False
+
+
+class Registry:
+    """Every instance of this server."""
+
+    def __init__(
+        self, clock: Callable[[], float], busy_timeout_s: float, ledger: Ledger | None = None
+    ) -> None:
+        self._clock = clock
+        self._busy_timeout_s = busy_timeout_s
+        self._ledger = Ledger(None) if ledger is None else ledger
+        self._instances: dict[str, Instance] = {}
+        self._lock = threading.Lock()
+
+    def add(self, instance: Instance) -> str:
+        """Give the instance an id, eight hexadecimal digits as in v1, and let it be used."""
+        with self._lock:
+            while True:
+                instance_id = uuid.uuid4().hex[:8]
+                if instance_id not in self._instances and not self._ledger.lost(instance_id):
+                    break
+            instance.instance_id = instance_id
+            self._instances[instance_id] = instance
+            self._ledger.opened(instance_id)
+        return instance_id
+
+    def requested_ids(self) -> dict[str, str]:
+        """instance_id -> the environment id that was asked for, oldest first."""
+        with self._lock:
+            return {key: instance.requested_id for key, instance in self._instances.items()}
+
+    @contextmanager
+    def lease(self, instance_id: str, *, use: bool = True) -> Iterator[Instance]:
+        """The instance, for this caller alone. Raises UnknownInstance, InstanceLost, Busy.
+
+        use: whether this counts as use; looking at an instance doesn't.
+        """
+        instance = self._find(instance_id)
+        if not instance.lock.acquire(timeout=self._busy_timeout_s):
+            raise Busy(
+                f"Instance_id {instance_id} is busy: another call on it has not returned for "
+                f"{self._busy_timeout_s:g} s"
+            )
+        try:
+            if instance.closed:
+                raise UnknownInstance(instance_id)
+            if use:
+                instance.last_used = self._clock()
+            yield instance
+        finally:
+            instance.lock.release()
+
+    def remove(self, instance: Instance) -> None:
+        """Take the instance out. The caller holds its lease and closes the environment."""
+        instance.closed = True
+        with self._lock:
+            self._instances.pop(instance.instance_id, None)
+            self._ledger.closed(instance.instance_id)
+
+    def _find(self, instance_id: str) -> Instance:
+        instance = self._instances.get(instance_id)
+        if instance is None:
+            if self._ledger.lost(instance_id):
+                raise InstanceLost(instance_id)
+            raise UnknownInstance(instance_id)
+        return instance

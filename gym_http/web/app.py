@@ -1,0 +1,112 @@
+"""The Flask app: the routes on a router, and every error in the one shape."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import flask
+import werkzeug.exceptions
+from werkzeug.serving import make_server
+
+from gym_http import errors
+from gym_http.service import Service
+from gym_http.settings import Settings
+from gym_http.web.exchange import Call, Reply, Route, answer, error_reply, unexpected
+from gym_http.web.routes import ROUTES
+
+
+def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp:
+    """The server as a WSGI app. Opens nothing: environments are made as they are asked for."""
+    app = GymHTTPApp("gym_http", Service(settings) if service is None else service)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False  # it would redirect, which many clients don't follow
+    for number, route in enumerate(ROUTES):
+        view, endpoint = _view(app, route), f"{route.handler.__name__}_{number}"
+        for path in (route.path, route.path.rstrip("/")):
+            app.add_url_rule(path, endpoint, view, methods=[route.method])
+    app.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
+    app.register_error_handler(Exception, _any_error)
+    return app
+
+
+class GymHTTPApp(flask.Flask):
+    """A Flask app that `POST /v1/shutdown/` can end when it runs by its own `run`."""
+
+    def __init__(self, name: str, service: Service) -> None:
+        super().__init__(name, static_folder=None)
+        self.service = service
+
+    def run(
+        self,
+        host: str | None = None,
+        port: int | str | None = None,
+        debug: bool | None = None,
+        load_dotenv: bool = True,
+        **options: Any,
+    ) -> None:
+        """Serve until shut down, in the calling thread: for tests and for embedding.
+
+        It is Werkzeug's server, which closes each connection; `gym_http_server.main` serves on
+        Granian. `debug` and `load_dotenv` are Flask's and have no effect here.
+        """
+        options.pop("use_reloader", None)
+        options.setdefault("threaded", True)
+        port = 5000 if port is None else int(port)
+        server = make_server(host or "127.0.0.1", port, self, **options)
+        # Not in the calling thread: there it would wait for the request that it is part of.
+        self.service.on_shutdown = lambda: threading.Thread(target=server.shutdown).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.service.on_shutdown = None
+            server.server_close()
+            self.service.close_all()
+
+
+def _view(app: GymHTTPApp, route: Route) -> Any:
+    def view(**path: str) -> flask.Response:
+        request = flask.request
+        call = Call(
+            path,
+            request.args,
+            request.get_data() if route.body is not None else b"",
+            request.headers.get("Content-Type", ""),
+            request.headers.get("Accept", ""),
+        )
+        return _response(answer(route, app.service, call))
+
+    return view
+
+
+def _response(reply: Reply) -> flask.Response:
+    return flask.Response(reply.body, reply.status, content_type=reply.content_type)
+
+
+def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
+    """What the router or the body's reader refuses, in the one shape."""
+    path = errors.shown(flask.request.path)
+    ours: errors.GymHTTPError
+    if isinstance(error, werkzeug.exceptions.NotFound):
+        ours = errors.UnknownPath(f"there is nothing at {path}; docs/protocol.md lists the routes")
+    elif isinstance(error, werkzeug.exceptions.MethodNotAllowed):
+        allowed = ", ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
+        ours = errors.MethodNotAllowed(f"{path} takes {allowed}, not {flask.request.method}")
+    elif isinstance(error, werkzeug.exceptions.RequestEntityTooLarge):
+        limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
+        ours = errors.BodyTooLarge(f"the body is longer than {limit} bytes; see --max-body")
+    elif error.code is not None and error.code >= 500:
+        ours = unexpected(flask.request.path)
+    else:
+        ours = errors.InvalidRequest(error.description or error.name)
+    response = _response(error_reply(ours))
+    response.headers.extend(
+        [(name, value) for name, value in error.get_headers() if name == "Allow"]
+    )
+    return response
+
+
+def _any_error(error: Exception) -> flask.Response:
+    return _response(error_reply(unexpected(flask.request.path)))

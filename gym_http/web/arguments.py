@@ -1,0 +1,71 @@
+"""From what clients write to what the service takes, and back: one function a kind of value."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gym_http.errors import BadDirectory, BadValue, NotRenderable, shown
+from gym_http.recording.recorder import every, gyms_schedule, never
+
+LARGEST_SEED = 2**63 - 1
+
+
+def flag(value: schema.Flag) -> bool:
+    return value is True or value == "true"
+
+
+def integer(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int | None:
+    """1 or 1.0 from `least` to `most`; None stays None. Raises BadValue."""
+    if value is None:
+        return None
+    whole = not isinstance(value, bool) and (isinstance(value, int) or value.is_integer())
+    if not whole or not least <= value <= most:
+        raise BadValue(f"{name}: expected an integer from {least} to {most}, got {shown(value)}")
+    return int(value)
+
+
+def seed_of(value: Any) -> int | None:
+    return integer("seed", value, 0, LARGEST_SEED)
+
+
+def film_of(value: Any) -> Callable[[int], bool]:
+    if isinstance(value, (bool, str)):
+        return gyms_schedule if flag(value) else never
+    n = integer("video_callable", value, 1)
+    return never if n is None else every(n)
+
+
+def directory_of(text: str) -> Path:
+    if "\0" in text:
+        raise BadDirectory(f"{shown(text)} can't be a directory's name")
+    return Path(text)
+
+
+def time_of(epoch_s: float) -> datetime:
+    return datetime.fromtimestamp(epoch_s, timezone.utc)
+
+
+def same_json(ours: Any, theirs: Any) -> bool:
+    """Equality of JSON values: 1 is 1.0 (to Lua they are one), and true is not 1."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(same_json, ours, theirs))
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() == theirs.keys() and all(same_json(ours[k], theirs[k]) for k in ours)
+    return bool(ours == theirs) and isinstance(ours, bool) == isinstance(theirs, bool)
+
+
+def png_of(frame: Any) -> bytes:
+    from PIL import Image
+
+    pixels = np.asarray(frame)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+        raise NotRenderable(f"the frame is an array of {pixels.dtype} {list(pixels.shape)}")
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "png", compress_level=1)
+    return out.getvalue()

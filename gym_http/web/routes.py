@@ -1,0 +1,256 @@
+"""The routes: for each a declaration, and two lines from its body to the service to its reply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+
+from gym_http import wire
+from gym_http.environments import Recipe
+from gym_http.errors import BadValue, MissingParameter, shown
+from gym_http.service import Service
+from gym_http.web import schema
+from gym_http.web.arguments import (
+    directory_of,
+    film_of,
+    flag,
+    integer,
+    png_of,
+    same_json,
+    seed_of,
+    time_of,
+)
+from gym_http.web.exchange import Raw, Route
+
+ROUTES: list[Route] = []
+
+ENV = "/v1/envs/<instance_id>/"
+
+
+def route(method: str, path: str, reply: Any, **declared: Any) -> Callable[[Any], Any]:
+    def declare(handler: Callable[..., Any]) -> Callable[..., Any]:
+        ROUTES.append(Route(method, path, handler, reply, **declared))
+        return handler
+
+    return declare
+
+
+# ---- instances
+
+
+@route("POST", "/v1/envs/", schema.CreateReply, body=schema.CreateBody)
+def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
+    """Make an environment."""
+    recipe = Recipe(
+        body.env_id,
+        body.engine,
+        body.kwargs or {},
+        body.render_mode,
+        integer("max_episode_steps", body.max_episode_steps, 1),
+    )
+    made = service.create(recipe, seed_of(body.seed))
+    return schema.CreateReply(
+        made.instance_id,
+        UNSET if made.env_id == body.env_id else made.env_id,
+        made.warning or UNSET,
+    )
+
+
+@route("GET", "/v1/envs/", schema.ListReply)
+def env_list_all(service: Service) -> schema.ListReply:
+    """List the instances, with the ids that they were asked for by."""
+    instances = service.instances()
+    return schema.ListReply(instances, instances)
+
+
+@route("GET", ENV, schema.InstanceReply)
+def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
+    """Tell what there is to know of an instance."""
+    facts = service.describe(instance_id)
+    times = {key: time_of(facts.pop(key)) for key in ("created", "last_used")}
+    return schema.InstanceReply(**facts, **times)
+
+
+@route("POST", ENV + "close/", schema.NothingReply)
+def env_close(service: Service, instance_id: str) -> schema.NothingReply:
+    """End an instance."""
+    service.close(instance_id)
+    return schema.NothingReply()
+
+
+# ---- an environment's life
+
+
+@route("POST", ENV + "reset/", schema.ResetReply, body=schema.ResetBody)
+def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> schema.ResetReply:
+    """Begin an episode."""
+    options = {} if body.options == [] else body.options
+    if isinstance(options, list):
+        raise BadValue(f"options: expected an object, got {shown(options)}")
+    seen = service.reset(instance_id, seed_of(body.seed), options)
+    return schema.ResetReply(seen.observation, seen.info, seen.info_dropped or UNSET)
+
+
+@route("POST", ENV + "step/", schema.StepReply, body=schema.StepBody)
+def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schema.StepReply:
+    """Advance the environment by one step."""
+    seen = service.step(instance_id, body.action, flag(body.render))
+    return schema.StepReply(
+        seen.observation,
+        seen.reward if math.isfinite(seen.reward) else np.array(seen.reward),
+        seen.terminated or seen.truncated,
+        seen.info,
+        seen.terminated,
+        seen.truncated,
+        seen.info_dropped or UNSET,
+    )
+
+
+@route("GET", ENV + "render/", "image/png")
+def env_render(service: Service, instance_id: str) -> Raw:
+    """Show the present frame: a PNG, or the text of a text renderer."""
+    frame = service.render(instance_id)
+    if isinstance(frame, str):
+        return Raw(frame.encode("utf-8", "replace"), "text/plain; charset=utf-8")
+    return Raw(png_of(frame), "image/png")
+
+
+# ---- spaces
+
+
+@route("GET", ENV + "action_space/", schema.SpaceReply)
+def env_action_space_info(service: Service, instance_id: str) -> schema.SpaceReply:
+    """Describe the action space."""
+    return schema.SpaceReply(service.action_space(instance_id))
+
+
+@route("GET", ENV + "action_space/sample/", schema.ActionReply)
+def env_action_space_sample(service: Service, instance_id: str) -> schema.ActionReply:
+    """Draw a random action."""
+    return schema.ActionReply(service.sample(instance_id))
+
+
+@route("GET", ENV + "action_space/contains/<path:x>/", schema.MemberReply)
+def env_action_space_contains(service: Service, instance_id: str, x: str) -> schema.MemberReply:
+    """Tell whether the JSON value x is an action."""
+    return schema.MemberReply(service.action_contains(instance_id, wire.json_text(x)))
+
+
+@route("GET", ENV + "action_space/contains/", schema.MemberReply)
+def env_action_space_contains_nothing(service: Service, instance_id: str) -> schema.MemberReply:
+    """Lua's binding may leave x out."""
+    raise MissingParameter("x")
+
+
+@route("GET", ENV + "observation_space/", schema.SpaceReply)
+def env_observation_space_info(service: Service, instance_id: str) -> schema.SpaceReply:
+    """Describe the observation space."""
+    return schema.SpaceReply(service.observation_space(instance_id))
+
+
+@route("POST", ENV + "observation_space/contains/", schema.MemberReply, body=dict)
+def env_observation_space_contains(
+    service: Service, body: dict[str, Any], instance_id: str
+) -> schema.MemberReply:
+    """Tell whether `value` is an observation; without one, whether the keys given are those of
+    the space's description."""
+    if "value" in body:
+        return schema.MemberReply(service.observation_contains(instance_id, body["value"]))
+    description = wire.from_json(wire.to_json(service.observation_space(instance_id)))
+    return schema.MemberReply(
+        all(key in description and same_json(description[key], body[key]) for key in body)
+    )
+
+
+# ---- recordings and scores
+
+
+@route("POST", ENV + "monitor/start/", schema.NothingReply, body=schema.MonitorStartBody)
+def env_monitor_start(
+    service: Service, body: schema.MonitorStartBody, instance_id: str
+) -> schema.NothingReply:
+    """Record the episodes from the next reset on."""
+    service.monitor_start(
+        instance_id,
+        directory_of(body.directory),
+        film_of(body.video_callable),
+        force=flag(body.force),
+        resume=flag(body.resume),
+    )
+    return schema.NothingReply()
+
+
+@route("POST", ENV + "monitor/close/", schema.NothingReply)
+def env_monitor_close(service: Service, instance_id: str) -> schema.NothingReply:
+    """End the recording."""
+    service.monitor_close(instance_id)
+    return schema.NothingReply()
+
+
+@route("POST", "/v1/upload/", schema.NothingReply, body=schema.UploadBody)
+def upload(service: Service, body: schema.UploadBody) -> schema.NothingReply:
+    """Score the recordings in a directory and put the result on the scoreboard."""
+    if len(body.algorithm_id or "") > 255:
+        raise BadValue("algorithm_id: at most 255 characters")
+    service.upload(directory_of(body.training_dir), body.api_key, body.algorithm_id)
+    return schema.NothingReply()
+
+
+@route("GET", "/v1/scoreboard/", schema.ScoreboardReply, query=schema.ScoreboardQuery)
+def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.ScoreboardReply:
+    """Show the scores of each environment, best first."""
+    rows = service.scoreboard(query.env_id)
+    return schema.ScoreboardReply([schema.ScoreboardEntry(**row) for row in rows])
+
+
+# ---- the server
+
+
+@route("GET", "/v1/registry/", schema.RegistryReply, query=schema.RegistryQuery)
+def registry(service: Service, query: schema.RegistryQuery) -> schema.RegistryReply:
+    """List the environments that can be made here."""
+    known = service.registry(query.engine)
+    return schema.RegistryReply(
+        [
+            schema.RegisteredEnv(
+                env.env_id, env.engine, env.max_episode_steps, env.reward_threshold
+            )
+            for env in known
+            if env.missing is None
+        ],
+        [
+            schema.UnavailableEnv(env.env_id, env.engine, env.missing)
+            for env in known
+            if env.missing is not None
+        ],
+    )
+
+
+@route("POST", "/v1/shutdown/", "text/plain")
+def shutdown_server(service: Service) -> Raw:
+    """Close every environment and end the server."""
+    service.shutdown()
+    return Raw(b"The server is shutting down.\n", "text/plain; charset=utf-8")
+
+
+@route("GET", "/healthz/", schema.HealthReply)
+@route("GET", "/v1/healthz/", schema.HealthReply)
+def healthz(service: Service) -> schema.HealthReply:
+    """Say that the server is there."""
+    return schema.HealthReply(**service.health())
+
+
+def schemas() -> tuple[Any, dict[str, Any]]:
+    """JSON Schemas of every declaration, for documents made from them."""
+    kinds = {kind for r in ROUTES for kind in (r.body, r.query, r.reply) if _is_struct(kind)}
+    ordered = sorted(kinds | {schema.ErrorReply}, key=lambda kind: kind.__name__)
+    return msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

@@ -1,0 +1,185 @@
+"""What each request and reply is made of, declared once, as msgspec Structs.
+
+They check requests, write replies, and give the JSON Schemas of an OpenAPI document
+(`msgspec.json.schema_components`). A body's fields without a default are required. Clients of
+fourteen languages have their habits, so null, "" and [] mean "not provided", an integer may come
+as 1.0, and a boolean as a string.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+Integer = int | float
+Flag = bool | Literal["true", "false"]
+
+
+class Body(msgspec.Struct):
+    """A request's JSON object. Keys that aren't fields are ignored."""
+
+    empty_list: ClassVar[frozenset[str]] = frozenset()  # fields of which [] is a value
+
+
+class CreateBody(Body):
+    env_id: str
+    seed: Integer | None = None
+    engine: str | None = None
+    kwargs: dict[str, Any] | None = None
+    render_mode: str | None = None
+    max_episode_steps: Integer | None = None
+
+
+class ResetBody(Body):
+    empty_list = frozenset({"options"})
+
+    seed: Integer | None = None
+    options: dict[str, Any] | list[Any] | None = None
+
+
+class StepBody(Body):
+    empty_list = frozenset({"action"})
+
+    action: Any
+    render: Flag = False
+
+
+class MonitorStartBody(Body):
+    directory: str
+    force: Flag = False
+    resume: Flag = False
+    video_callable: Flag | Integer = False
+
+
+class UploadBody(Body):
+    training_dir: str
+    api_key: str
+    algorithm_id: str | None = None
+
+
+class ScoreboardQuery(Body):
+    env_id: str | None = None
+
+
+class RegistryQuery(Body):
+    engine: str | None = None
+
+
+class NothingReply(msgspec.Struct):
+    """`{}`: done."""
+
+
+class CreateReply(msgspec.Struct):
+    """env_id and warning only where they say something new."""
+
+    instance_id: str
+    env_id: str | UnsetType = UNSET
+    warning: str | UnsetType = UNSET
+
+
+class ListReply(msgspec.Struct):
+    """instance_id -> environment id, under both names."""
+
+    all_envs: dict[str, str]
+    envs: dict[str, str]
+
+
+class InstanceReply(msgspec.Struct):
+    instance_id: str
+    env_id: str
+    engine: str
+    created: datetime
+    last_used: datetime
+    steps: int
+    episodes: int
+    last_episode_return: float | None
+    last_episode_length: int | None
+    monitor: str | None
+
+
+class ResetReply(msgspec.Struct):
+    observation: Any
+    info: dict[str, Any]
+    info_dropped: list[str] | UnsetType = UNSET
+
+
+class StepReply(msgspec.Struct):
+    observation: Any
+    reward: Any  # a float, or what wire's rule makes of NaN and Infinity
+    done: bool
+    info: dict[str, Any]
+    terminated: bool
+    truncated: bool
+    info_dropped: list[str] | UnsetType = UNSET
+
+
+class SpaceReply(msgspec.Struct):
+    info: dict[str, Any]
+
+
+class ActionReply(msgspec.Struct):
+    action: Any
+
+
+class MemberReply(msgspec.Struct):
+    member: bool
+
+
+class ScoreboardEntry(msgspec.Struct):
+    entry_id: int
+    env_id: str
+    engine: str
+    algorithm_id: str | None
+    uploader: str
+    uploaded: datetime
+    mean: float | None
+    error: float | None
+    trials: int
+    reward_threshold: float | None
+    number_episodes: int
+    number_timesteps: int
+    seconds_in_total: float | None
+    episode_t_value: int | None
+    timestep_t_value: int | None
+    seconds_to_solve: float | None
+
+
+class ScoreboardReply(msgspec.Struct):
+    entries: list[ScoreboardEntry]
+
+
+class RegisteredEnv(msgspec.Struct):
+    env_id: str
+    engine: str
+    max_episode_steps: int | None
+    reward_threshold: float | None
+
+
+class UnavailableEnv(msgspec.Struct):
+    env_id: str
+    engine: str
+    missing: str
+
+
+class RegistryReply(msgspec.Struct):
+    """envs can be made; unavailable ones need what `missing` says."""
+
+    envs: list[RegisteredEnv]
+    unavailable: list[UnavailableEnv]
+
+
+class HealthReply(msgspec.Struct):
+    status: str
+    version: str
+    instances: int
+
+
+class ErrorReply(msgspec.Struct):
+    message: str
+    code: str
+    retryable: bool
+    detail: str | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
