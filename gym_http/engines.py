@@ -108,8 +108,9 @@ def missing_need(spec: Any) -> str | None:
     if callable(entry):  # Gymnasium's placeholders for what moved to another package
         moved = getattr(entry, "__name__", "").startswith("_raise")
         return "it has moved to another package" if moved else None
+    home = str(entry).partition(":")[0] + "."
     for prefix, (module, install) in _NEEDS.items():
-        if str(entry).startswith(prefix + "."):
+        if home.startswith(prefix + "."):
             if prefix == "gym.envs.mujoco" and spec.version < 4:
                 module, install = "mujoco_py", "gym[mujoco_py]"
             return None if _found(module) else f"pip install '{install}'"

@@ -14,28 +14,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gym_http import __version__, environments, spaces
 from gym_http.backends import BACKENDS
+from gym_http.blame import environments_own_code, refusal_of
 from gym_http.environments import Recipe, Registered
 from gym_http.errors import (
-    BadValue,
-    EnvFailed,
     GymHTTPError,
     NotRenderable,
     NotStoppable,
     RecordingOpen,
     ResetNeeded,
 )
+from gym_http.frames import present_frame
 from gym_http.info import wire_info
 from gym_http.ledger import Ledger
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
+from gym_http.recording.video import require_encoder
 from gym_http.registry import Episode, Instance, Registry
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
@@ -170,7 +171,7 @@ class Service:
         with self._registry.lease(instance_id) as instance:
             instance.episode = Episode()
             seed = instance.pending_seed if seed is None else seed
-            with _environments_own_code(instance, "reset"), _refusal_of(options):
+            with environments_own_code(instance, "reset"), refusal_of(options):
                 value, info = instance.env.reset(seed=seed, options=options)
                 observation = spaces.encode(instance.env.observation_space, value)
             instance.was_reset = True
@@ -194,7 +195,7 @@ class Service:
             if not episode.running:
                 raise ResetNeeded(_why_reset(instance))
             native = spaces.decode(instance.env.action_space, action)
-            with _environments_own_code(instance, "step"):
+            with environments_own_code(instance, "step"):
                 value, reward, terminated, truncated, info = instance.env.step(native)
                 reward, terminated, truncated = float(reward), bool(terminated), bool(truncated)
                 observation = spaces.encode(instance.env.observation_space, value)
@@ -218,10 +219,8 @@ class Service:
         with self._registry.lease(instance_id) as instance:
             if not instance.was_reset:
                 raise ResetNeeded(_why_reset(instance))
-            with _environments_own_code(instance, "render"):
-                frame = instance.env.render()
-            if isinstance(frame, list):  # the "…_list" modes give all frames since the last call
-                frame = frame[-1] if frame else None
+            with environments_own_code(instance, "render"):
+                frame = present_frame(instance.env)
             if frame is None:
                 raise NotRenderable(f"{instance.env_id} draws nothing in its render_mode")
             return frame
@@ -264,8 +263,10 @@ class Service:
         """Record every episode from the next reset on (docs/recordings.md).
 
         film: which episodes to film. Raises UnknownInstance, BadDirectory, RecordingExists,
-        RecordingOpen.
+        RecordingOpen, DependencyMissing.
         """
+        if film is not never:
+            require_encoder()
         with self._registry.lease(instance_id) as instance:
             if instance.recorder is not None:
                 raise RecordingOpen(
@@ -279,7 +280,7 @@ class Service:
                     "engine": instance.engine,
                 },
                 fps=instance.fps,
-                frame=instance.env.render,
+                frame=partial(present_frame, instance.env),
             )
             instance.recorder = Recorder(
                 directory, subject, film, self._clock, force=force, resume=resume
@@ -333,7 +334,7 @@ class Service:
         self._registry.remove(instance)
         log.info("closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps)
         try:
-            with _environments_own_code(instance, "close"):
+            with environments_own_code(instance, "close"):
                 instance.env.close()
         finally:
             if instance.recorder is not None:
@@ -348,30 +349,3 @@ def _why_reset(instance: Instance) -> str:
     else:
         reason = "has ended its episode"
     return f"Instance_id {instance.instance_id} {reason}: reset it first"
-
-
-@contextmanager
-def _refusal_of(options: dict[str, Any] | None) -> Iterator[None]:
-    """Where a caller gave options, it's they that the environment's argument checks refuse."""
-    try:
-        yield
-    except (AssertionError, LookupError, TypeError, ValueError) as error:
-        if not options:
-            raise
-        raise BadValue(f"options were refused: {type(error).__name__}: {error}") from error
-
-
-@contextmanager
-def _environments_own_code(instance: Instance, verb: str) -> Iterator[None]:
-    """What the environment raises becomes EnvFailed, and its episode is over."""
-    try:
-        yield
-    except GymHTTPError:
-        raise
-    except Exception as error:
-        instance.episode.running = False
-        log.exception("%s: %s failed in %s", instance.instance_id, instance.env_id, verb)
-        text = " ".join(str(error).split())[:500]
-        raise EnvFailed(
-            f"{instance.env_id} failed in {verb}: {type(error).__name__}: {text}"
-        ) from error

@@ -94,7 +94,7 @@ class ServerProcess:
 @lru_cache(maxsize=None)
 def shared_server() -> ServerProcess:
     """The server that all tests share which don't end or configure one."""
-    server = ServerProcess()
+    server = ServerProcess("--import", "tests.custom_envs")
     atexit.register(server.stop)
     return server
 

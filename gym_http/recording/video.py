@@ -6,7 +6,7 @@ episode of any length takes the same memory.
 
 from __future__ import annotations
 
-import json
+import importlib.util
 import logging
 import os
 from collections.abc import Callable
@@ -16,11 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from gym_http.errors import DependencyMissing
 from gym_http.recording import files
 
 log = logging.getLogger(__name__)
 
 CLEAR_SCREEN = "\x1b[2J\x1b[1;1H"
+
+
+def require_encoder() -> None:
+    """Raises DependencyMissing where films can't be made."""
+    if importlib.util.find_spec("av") is None:
+        raise DependencyMissing("videos need PyAV: pip install av, or 'gym-http[video]'")
 
 
 class Video:
@@ -29,7 +36,7 @@ class Video:
     def __init__(
         self, directory: Path, infix: str, episode: int, fps: float, frame: Callable[[], Any]
     ) -> None:
-        """frame: gives the present frame, (height, width, 3) uint8 or a string."""
+        """frame: gives the present frame: (height, width, 3) uint8, a string, or None."""
         self._path = lambda suffix: files.video_path(directory, infix, episode, suffix)
         self._episode = episode
         self._fps = fps
@@ -43,8 +50,6 @@ class Video:
             return
         try:
             frame = self._frame()
-            if isinstance(frame, list):  # the "…_list" render modes
-                frame = frame[-1] if frame else None
             if frame is None:
                 return
             if self._film is None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gym_http.errors import BadDirectory, BadValue, NotRenderable, shown
+from gym_http.errors import BadDirectory, BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
 
 LARGEST_SEED = 2**63 - 1
@@ -58,14 +55,3 @@ def same_json(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return ours.keys() == theirs.keys() and all(same_json(ours[k], theirs[k]) for k in ours)
     return bool(ours == theirs) and isinstance(ours, bool) == isinstance(theirs, bool)
-
-
-def png_of(frame: Any) -> bytes:
-    from PIL import Image
-
-    pixels = np.asarray(frame)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise NotRenderable(f"the frame is an array of {pixels.dtype} {list(pixels.shape)}")
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "png", compress_level=1)
-    return out.getvalue()

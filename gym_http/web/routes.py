@@ -13,6 +13,7 @@ from msgspec import UNSET
 from gym_http import wire
 from gym_http.environments import Recipe
 from gym_http.errors import BadValue, MissingParameter, shown
+from gym_http.frames import png_of
 from gym_http.service import Service
 from gym_http.web import schema
 from gym_http.web.arguments import (
@@ -20,7 +21,6 @@ from gym_http.web.arguments import (
     film_of,
     flag,
     integer,
-    png_of,
     same_json,
     seed_of,
     time_of,

@@ -1,0 +1,41 @@
+"""Whose fault an exception is: the environment's, or the caller's whose arguments it refused."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gym_http.errors import BadValue, EnvFailed, GymHTTPError
+from gym_http.registry import Instance
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def environments_own_code(instance: Instance, verb: str) -> Iterator[None]:
+    """What the environment raises becomes EnvFailed, and its episode is over."""
+    try:
+        yield
+    except GymHTTPError:
+        raise
+    except Exception as error:
+        instance.episode.running = False
+        log.exception("%s: %s failed in %s", instance.instance_id, instance.env_id, verb)
+        raise EnvFailed(f"{instance.env_id} failed in {verb}: {_brief(error)}") from error
+
+
+@contextmanager
+def refusal_of(options: dict[str, Any] | None) -> Iterator[None]:
+    """Where a caller gave options, it's they that the environment's argument checks refuse."""
+    try:
+        yield
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        if not options:
+            raise
+        raise BadValue(f"options were refused: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

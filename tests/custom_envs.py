@@ -1,0 +1,190 @@
+"""Environments of one's own, as a user would bring them with `--import`, each odd in one way."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+
+class Odd(gymnasium.Env):
+    """Ends after `length` steps; subclasses change one thing."""
+
+    metadata: dict[str, Any] = {"render_modes": []}
+    action_space: spaces.Space = spaces.Discrete(2)
+    observation_space: spaces.Space = spaces.Discrete(1000)
+
+    def __init__(self, render_mode: str | None = None, length: int = 3) -> None:
+        self.render_mode = render_mode
+        self.length = length
+        self.time = 0
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        super().reset(seed=seed)
+        self.time = 0
+        return self.observe(), self.tell()
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        return self.observe(), self.reward(), self.time >= self.length, False, self.tell()
+
+    def observe(self) -> Any:
+        return self.time
+
+    def reward(self) -> Any:
+        return 1  # an int, as FrozenLake's
+
+    def tell(self) -> Any:
+        return {}
+
+
+class Nested(Odd):
+    """Every space of the table, nested; the observation is the last action, echoed."""
+
+    parts = {
+        "pick": spaces.Discrete(3, start=-1),
+        "grid": spaces.Box(-1.0, 1.0, (2, 2), np.float32),
+        "bytes": spaces.Box(0, 255, (2,), np.uint8),
+        "many": spaces.MultiDiscrete([2, 3]),
+        "bits": spaces.MultiBinary(3),
+        "pair": spaces.Tuple((spaces.Discrete(2), spaces.Dict({"x": spaces.Box(0, 9, (), int)}))),
+    }
+    action_space = spaces.Dict(parts)
+    observation_space = spaces.Dict(parts)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.last = {
+            "pick": 0,
+            "grid": np.zeros((2, 2), np.float32),
+            "bytes": np.zeros(2, np.uint8),
+            "many": np.zeros(2, np.int64),
+            "bits": np.zeros(3, np.int8),
+            "pair": (0, {"x": np.array(0)}),
+        }
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        self.last = action
+        return super().step(action)
+
+    def observe(self) -> Any:
+        return self.last
+
+
+class Raises(Odd):
+    """Action 1 raises; so does a reset when told to."""
+
+    def step(self, action: Any) -> Any:
+        if action == 1:
+            raise ZeroDivisionError("a secret of the server: /etc/passwd line")
+        return super().step(action)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        if options:
+            raise ValueError("no options here")
+        return super().reset(seed=seed)
+
+
+class Unruly(Odd):
+    """Infinities and NaN wherever a number can be."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float64)
+
+    def observe(self) -> Any:
+        return np.array([np.nan, np.inf, -np.inf])
+
+    def reward(self) -> Any:
+        return np.float32("inf")
+
+    def tell(self) -> Any:
+        return {
+            "array": np.array([1.5, np.nan]),
+            "scalar": np.float32(0.5),
+            "flag": np.bool_(True),
+            "nested": {"tuple": (1, 2), "set": {3}, 4: "int key"},
+            "inf": float("inf"),
+            "handle": object(),
+        }
+
+
+class Wordy(Odd):
+    """A space that has no row yet."""
+
+    observation_space = spaces.Text(5)
+
+    def observe(self) -> Any:
+        return "word"
+
+
+class Slow(Odd):
+    """A step takes `pause_s`."""
+
+    def __init__(self, pause_s: float = 0.2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pause_s = pause_s
+
+    def step(self, action: Any) -> Any:
+        time.sleep(self.pause_s)
+        return super().step(action)
+
+
+class Exits(Odd):
+    """A step takes the whole process with it."""
+
+    def step(self, action: Any) -> Any:
+        os._exit(3)
+
+
+class Tells(Odd):
+    """Writes a line into a file when it is closed."""
+
+    def __init__(self, path: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.path = path
+
+    def close(self) -> None:
+        with open(self.path, "a") as file:
+            file.write("closed\n")
+
+
+class OddFrames(Odd):
+    """Pictures with odd sides, as ALE's are not but many a grid world's are."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+
+    def render(self) -> Any:
+        frame = np.zeros((35, 51, 3), np.uint8)
+        frame[:, : 10 + self.time] = 200
+        return frame
+
+
+class BreaksFrames(OddFrames):
+    """Can't draw its second frame."""
+
+    def render(self) -> Any:
+        if self.time == 1:
+            raise RuntimeError("no paint left")
+        return super().render()
+
+
+for kind in (
+    Nested,
+    Raises,
+    Unruly,
+    Wordy,
+    Slow,
+    Exits,
+    Tells,
+    OddFrames,
+    BreaksFrames,
+    Odd,
+):
+    gymnasium.register(f"Custom{kind.__name__}-v0", entry_point=kind)
+gymnasium.register(
+    "CustomFactory-v0", entry_point=lambda length=3: Odd(length=length), max_episode_steps=2
+)

@@ -1,0 +1,426 @@
+"""Recordings, without a server: the files, what is counted, and reading them back."""
+
+import json
+import os
+import re
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+from nose2.tools import params
+
+from gym_http.errors import (
+    BadDirectory,
+    NoRecording,
+    RecordingExists,
+    RecordingOpen,
+    StorageFailed,
+)
+from gym_http.recording import files, journal, reader
+from gym_http.recording.recorder import Recorder, Subject, every, gyms_schedule, never
+
+ENV_INFO = {"gym_version": "1.0", "env_id": "CartPole-v1", "engine": "gymnasium"}
+
+
+class Recordings(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.directory = Path(temporary.name) / "new" / "recording"
+        self.now = 0.0
+
+    def clock(self):
+        self.now += 1
+        return self.now
+
+    def recorder(self, film=never, frame=lambda: None, fps=30, env_info=ENV_INFO, **flags):
+        subject = Subject(env_info, fps, frame)
+        return Recorder(self.directory, subject, film, self.clock, **flags)
+
+    def play(self, recorder, *lengths, reward=1.0):
+        for length in lengths:
+            recorder.reset()
+            for step in range(length):
+                recorder.step(reward, step == length - 1)
+
+    def only(self, pattern):
+        (path,) = self.directory.glob(pattern)
+        return path
+
+    def content(self, pattern):
+        return json.loads(self.only(pattern).read_text())
+
+
+class Files(Recordings):
+    def test_are_gyms(self):
+        recorder = self.recorder()
+        self.play(recorder, 3, 5)
+        recorder.close()
+        names = sorted(path.name for path in self.directory.iterdir())
+        self.assertEqual(len(names), 2)
+        pid = os.getpid()
+        self.assertRegex(names[0], rf"^openaigym\.episode_batch\.\d+\.{pid}\.stats\.json$")
+        self.assertRegex(names[1], rf"^openaigym\.manifest\.\d+\.{pid}\.manifest\.json$")
+        self.assertEqual(
+            self.content("*.stats.json"),
+            {
+                "initial_reset_timestamp": 1.0,
+                "timestamps": [2.0, 3.0],
+                "episode_lengths": [3, 5],
+                "episode_rewards": [3.0, 5.0],
+                "episode_types": ["t", "t"],
+            },
+        )
+        self.assertEqual(
+            self.content("*.manifest.json"),
+            {"stats": names[0], "videos": [], "env_info": ENV_INFO},
+        )
+
+    def test_an_episode_cut_short_is_not_counted(self):
+        recorder = self.recorder()
+        recorder.reset()
+        recorder.step(100.0, False)
+        self.play(recorder, 2)
+        recorder.reset()
+        recorder.step(100.0, False)
+        recorder.close()
+        self.assertEqual(self.content("*.stats.json")["episode_rewards"], [2.0])
+
+    def test_an_empty_recording(self):
+        self.recorder().close()
+        self.assertIsNone(self.content("*.stats.json")["initial_reset_timestamp"])
+        with self.assertRaisesRegex(NoRecording, "no episode was finished"):
+            reader.load(self.directory)
+
+    def test_while_it_runs_every_episode_is_on_disk_in_one_line(self):
+        recorder = self.recorder()
+        sizes = []
+        for _ in range(200):
+            self.play(recorder, 1)
+            sizes.append(self.only("*.journal.jsonl").stat().st_size)
+        growth = np.diff(sizes)
+        self.assertLess(growth.max() - growth.min(), 4)  # a digit more of time, no more
+        self.assertEqual(list(self.directory.glob("*.manifest.json")), [])
+        recorder.close()
+        self.assertEqual(len(self.content("*.stats.json")["timestamps"]), 200)
+
+    def test_infixes_are_never_used_twice(self):
+        self.directory.mkdir(parents=True)
+        taken = next(files._monitor_ids) + 1
+        stranger = files.stats_path(self.directory, f"{taken}.{os.getpid()}")
+        stranger.write_text("{}")
+        recorder = self.recorder(resume=True)
+        recorder.close()
+        self.assertEqual(stranger.read_text(), "{}")
+
+
+class ForceAndResume(Recordings):
+    def test_neither(self):
+        self.recorder().close()
+        with self.assertRaisesRegex(RecordingExists, "force.*resume"):
+            self.recorder()
+
+    def test_force_deletes_the_monitors_files_and_nothing_else(self):
+        recorder = self.recorder()
+        self.play(recorder, 2)
+        recorder.close()
+        others = [self.directory / name for name in ("notes.txt", "openaigymnastics.txt", "x.mp4")]
+        for path in others:
+            path.write_text("mine")
+        outside = self.directory.parent / "outside"
+        outside.write_text("mine")
+        (self.directory / "openaigym.link").symlink_to(outside)
+        (self.directory / "openaigym.dir").mkdir()
+        recorder = self.recorder(force=True)
+        self.play(recorder, 7)
+        recorder.close()
+        self.assertEqual(self.content("*.stats.json")["episode_lengths"], [7])
+        self.assertEqual([path.read_text() for path in [*others, outside]], ["mine"] * 4)
+        self.assertTrue((self.directory / "openaigym.dir").is_dir())
+        self.assertFalse((self.directory / "openaigym.link").exists())
+
+    def test_resume_adds(self):
+        for length in (2, 4):
+            recorder = self.recorder(resume=True)
+            self.play(recorder, length)
+            recorder.close()
+        merged = reader.load(self.directory)
+        self.assertEqual(merged.episode_lengths, [2, 4])
+        self.assertEqual(merged.data_sources, [0, 1])
+        self.assertEqual(merged.initial_reset_timestamp, 1.0)
+
+    @params({}, {"force": True})
+    def test_another_monitor_is_there(self, flags):
+        recorder = self.recorder()
+        self.play(recorder, 2)
+        with self.assertRaises(RecordingOpen):
+            self.recorder(**flags)
+        other = self.recorder(resume=True)
+        self.play(other, 3)
+        with self.assertRaisesRegex(RecordingOpen, "close it first"):
+            reader.load(self.directory)
+        recorder.close(), other.close()
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2, 3])
+
+
+class AfterAKill(Recordings):
+    """What a killed process leaves: a journal without its lock."""
+
+    def leave(self, *lengths, torn=b""):
+        recorder = self.recorder(resume=True)
+        self.play(recorder, *lengths)
+        path = files.journal_path(self.directory, recorder._infix)
+        os.close(recorder._journal._fd)
+        with path.open("ab") as file:
+            file.write(torn)
+        return path
+
+    def test_the_next_reader_folds_it(self):
+        path = self.leave(2, 3, torn=b'{"kind": "episode", "times')
+        part = files.video_path(self.directory, files.infix_of(path), 0, ".mp4.part")
+        part.write_bytes(b"half a film")
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2, 3])
+        self.assertFalse(path.exists() or part.exists())
+        self.assertEqual(self.content("*.stats.json")["episode_lengths"], [2, 3])
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2, 3])
+
+    def test_resume_goes_on_behind_it(self):
+        self.leave(2)
+        recorder = self.recorder(resume=True)
+        self.play(recorder, 5)
+        recorder.close()
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2, 5])
+
+    def test_without_resume_it_counts_as_a_recording(self):
+        self.leave(2)
+        with self.assertRaises(RecordingExists):
+            self.recorder()
+
+    def test_killed_while_folding(self):
+        path = self.leave(2)
+        lines = path.read_bytes()
+        journal.fold(path)
+        path.write_bytes(lines)  # as if the process had died before its last line
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2])
+
+    def test_killed_before_its_first_line(self):
+        path = self.leave(2)
+        path.write_bytes(path.read_bytes()[:10])
+        with self.assertRaises(NoRecording):
+            reader.load(self.directory)
+
+    def test_a_directory_that_can_only_be_read(self):
+        self.leave(4)
+        self.directory.chmod(0o555)
+        self.addCleanup(self.directory.chmod, 0o755)
+        self.assertEqual(reader.load(self.directory).episode_lengths, [4])
+
+    def test_a_journal_with_rubbish_in_the_middle(self):
+        path = self.leave(4)
+        path.write_bytes(path.read_bytes() + b"rubbish\n")
+        with self.assertRaisesRegex(NoRecording, "can't be read"):
+            reader.load(self.directory)
+
+
+class Reading(Recordings):
+    def test_merges_in_the_order_of_time(self):
+        first, second = self.recorder(), self.recorder(resume=True)
+        for length in (1, 2, 3, 4):
+            self.play(first if length % 2 else second, length)
+        first.close(), second.close()
+        self.assertEqual(reader.load(self.directory).episode_lengths, [1, 2, 3, 4])
+        self.assertEqual(reader.load(self.directory).data_sources, [0, 1, 0, 1])
+
+    def test_a_gym_recording_with_one_type_more(self):
+        self.directory.mkdir(parents=True)
+        stats = {
+            "initial_reset_timestamp": 10.0,
+            "timestamps": [11.0, 12.0],
+            "episode_lengths": [5, 6],
+            "episode_rewards": [5.0, 6.0],
+            "episode_types": ["t", "e", "t"],
+        }
+        manifest = {
+            "stats": "openaigym.episode_batch.0.77.stats.json",
+            "videos": [["openaigym.video.0.77.video000000.mp4", "meta.json"]],
+            "env_info": {"gym_version": "0.7.4", "env_id": "CartPole-v0"},
+        }
+        files.stats_path(self.directory, "0.77").write_text(json.dumps(stats))
+        files.manifest_path(self.directory, "0.77").write_text(json.dumps(manifest))
+        recording = reader.load(self.directory)
+        self.assertEqual(recording.episode_types, ["t", "e"])
+        self.assertEqual(recording.videos[0][0].parent, self.directory)
+
+    def test_of_different_environments(self):
+        for env_id in ("CartPole-v1", "Acrobot-v1"):
+            recorder = self.recorder(env_info={**ENV_INFO, "env_id": env_id}, resume=True)
+            self.play(recorder, 2)
+            recorder.close()
+        with self.assertRaisesRegex(NoRecording, "different environments"):
+            reader.load(self.directory)
+
+    @params("{", "[]", "{}", '{"stats": "gone.json", "videos": [], "env_info": {}}')
+    def test_a_manifest_that_is_none(self, text):
+        self.directory.mkdir(parents=True)
+        files.manifest_path(self.directory, "0.1").write_text(text)
+        with self.assertRaises(NoRecording):
+            reader.load(self.directory)
+
+    @params("[]", '{"timestamps": [1.0]}', '{"timestamps": 5}')
+    def test_stats_that_are_none(self, text):
+        self.recorder().close()
+        self.only("*.stats.json").write_text(text)
+        with self.assertRaises(NoRecording):
+            reader.load(self.directory)
+
+    def test_a_manifest_cannot_point_out_of_its_directory(self):
+        recorder = self.recorder()
+        self.play(recorder, 2)
+        recorder.close()
+        stats = self.only("*.stats.json")
+        stats.rename(self.directory.parent / stats.name)
+        manifest = self.content("*.manifest.json")
+        manifest["stats"] = f"../{stats.name}"
+        self.only("*.manifest.json").write_text(json.dumps(manifest))
+        with self.assertRaises(NoRecording):
+            reader.load(self.directory)
+
+    def test_nothing_there(self):
+        with self.assertRaises(BadDirectory):
+            reader.load(self.directory)
+        self.directory.mkdir(parents=True)
+        with self.assertRaises(NoRecording):
+            reader.load(self.directory)
+
+
+class TheDisk(Recordings):
+    def test_a_file_where_the_directory_should_be(self):
+        self.directory.parent.mkdir()
+        self.directory.write_text("a file")
+        with self.assertRaisesRegex(BadDirectory, "recording"):
+            self.recorder()
+
+    def test_its_failure_waits_for_close(self):
+        recorder = self.recorder()
+        os.close(recorder._journal._fd)
+        recorder._journal._fd = os.open("/dev/full", os.O_WRONLY)
+        with self.assertLogs("gym_http.recording.recorder", "ERROR"):
+            self.play(recorder, 2, 3)
+        with self.assertRaisesRegex(StorageFailed, "incomplete: No space"):
+            recorder.close()
+
+
+class Schedules(unittest.TestCase):
+    def test_gyms(self):
+        filmed = [episode for episode in range(3001) if gyms_schedule(episode)]
+        self.assertEqual(filmed, [n**3 for n in range(10)] + [1000, 2000, 3000])
+
+    def test_every(self):
+        self.assertEqual([e for e in range(10) if every(4)(e)], [0, 4, 8])
+
+    def test_never(self):
+        self.assertFalse(any(map(never, range(10))))
+
+
+class Videos(Recordings):
+    def frames(self, height=400, width=600, channels=3, dtype=np.uint8):
+        count = 0
+
+        def frame():
+            nonlocal count
+            count += 1
+            picture = np.zeros((height, width, channels), dtype)
+            picture[:, : width * count // 10] = 200
+            return picture
+
+        return frame
+
+    def decoded(self):
+        import av
+
+        with av.open(str(self.only("*.mp4"))) as film:
+            stream = film.streams.video[0]
+            pictures = [picture.to_ndarray(format="rgb24") for picture in film.decode(stream)]
+            return stream, pictures
+
+    def test_of_every_second_episode(self):
+        recorder = self.recorder(film=every(2), frame=self.frames(), fps=50)
+        self.play(recorder, 4, 4, 4)
+        recorder.close()
+        names = sorted(path.name for path in self.directory.glob("*.mp4"))
+        self.assertEqual([re.search(r"video(\d+)", name)[1] for name in names], ["000000", "000002"])
+        videos = self.content("*.manifest.json")["videos"]
+        self.assertEqual([video for video, _ in videos], names)
+        meta = json.loads((self.directory / videos[1][1]).read_text())
+        self.assertEqual((meta["episode_id"], meta["content_type"]), (2, "video/mp4"))
+        self.assertIn("encoder_version", meta)
+        self.assertEqual(list(self.directory.glob("*.part")), [])
+
+    def test_is_h264_with_the_resets_frame_first(self):
+        recorder = self.recorder(film=every(1), frame=self.frames(), fps=50)
+        self.play(recorder, 4)
+        recorder.close()
+        stream, pictures = self.decoded()
+        self.assertEqual((stream.codec_context.name, stream.codec_context.pix_fmt), ("h264", "yuv420p"))
+        self.assertEqual((stream.width, stream.height, stream.average_rate), (600, 400, 50))
+        self.assertEqual(len(pictures), 5)
+        for number, picture in enumerate(pictures, start=1):
+            bright = (picture[200, :, 0] > 100).sum()
+            self.assertAlmostEqual(bright, 60 * number, delta=4)
+
+    @params((35, 51, 3, np.uint8), (34, 50, 4, np.uint8), (34, 50, 3, np.float32))
+    def test_frames_of_all_kinds(self, height, width, channels, dtype):
+        recorder = self.recorder(film=every(1), frame=self.frames(height, width, channels, dtype))
+        self.play(recorder, 2)
+        recorder.close()
+        stream, pictures = self.decoded()
+        self.assertEqual((stream.width % 2, stream.height % 2, len(pictures)), (0, 0, 3))
+
+    def test_text_becomes_an_asciicast(self):
+        recorder = self.recorder(film=every(1), frame=lambda: "ab\ncde", fps=4)
+        self.play(recorder, 2)
+        recorder.close()
+        cast = self.content("*.video000000.json")
+        self.assertEqual((cast["version"], cast["width"], cast["height"]), (1, 3, 2))
+        self.assertEqual(cast["duration"], 0.75)
+        self.assertEqual([pause for pause, _ in cast["stdout"]], [0.25] * 3)
+        self.assertTrue(cast["stdout"][0][1].endswith("ab\r\ncde"))
+        meta = self.content("*.meta.json")
+        self.assertEqual(meta["content_type"], "video/vnd.openai.ansivid")
+
+    def test_nothing_is_drawn(self):
+        recorder = self.recorder(film=every(1))
+        self.play(recorder, 2)
+        recorder.close()
+        self.assertTrue(self.content("*.meta.json")["empty"])
+        self.assertEqual(self.content("*.manifest.json")["videos"], [])
+
+    def test_a_renderer_that_breaks_loses_its_film_and_no_episode(self):
+        frames = self.frames()
+        count = 0
+
+        def frame():
+            nonlocal count
+            count += 1
+            if count == 3:
+                raise RuntimeError("no paint left")
+            return frames()
+
+        recorder = self.recorder(film=every(1), frame=frame)
+        with self.assertLogs("gym_http.recording.video", "ERROR"):
+            self.play(recorder, 5, 2)
+        recorder.close()
+        broken = json.loads(sorted(self.directory.glob("*.meta.json"))[0].read_text())
+        self.assertEqual((broken["broken"], broken["reason"]), (True, "RuntimeError: no paint left"))
+        self.assertEqual(reader.load(self.directory).episode_lengths, [5, 2])
+        self.assertEqual(len(self.content("*.manifest.json")["videos"]), 1)
+        self.assertEqual(len(list(self.directory.glob("*.mp4*"))), 1)
+
+    def test_a_frame_that_changes_its_size(self):
+        sizes = iter([(34, 50), (36, 50), (36, 50)])
+        recorder = self.recorder(film=every(1), frame=lambda: np.zeros((*next(sizes), 3), np.uint8))
+        with self.assertLogs("gym_http.recording.video", "ERROR"):
+            self.play(recorder, 2)
+        recorder.close()
+        self.assertTrue(self.content("*.meta.json")["broken"])

@@ -1,0 +1,128 @@
+"""Leases: one caller at a time, only on what lives. The ledger: what a crash took."""
+
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+import gymnasium
+
+from gym_http.errors import Busy, InstanceLost, UnknownInstance
+from gym_http.ledger import Ledger
+from gym_http.registry import Instance, Registry
+
+
+def instance(env_id="CartPole-v1"):
+    return Instance(
+        requested_id=env_id,
+        env_id=env_id,
+        engine="gymnasium",
+        engine_version="1",
+        env=gymnasium.make(env_id),
+        fps=30,
+        created=0,
+        last_used=0,
+    )
+
+
+class Leases(unittest.TestCase):
+    def setUp(self):
+        self.now = 100.0
+        self.registry = Registry(lambda: self.now, busy_timeout_s=0.05)
+        self.id = self.registry.add(instance())
+
+    def test_stamps_its_use(self):
+        with self.registry.lease(self.id) as leased:
+            self.assertEqual(leased.last_used, 100.0)
+        self.now = 200.0
+        with self.registry.lease(self.id, use=False) as leased:
+            self.assertEqual(leased.last_used, 100.0)
+
+    def test_one_at_a_time(self):
+        with self.registry.lease(self.id):
+            with self.assertRaises(Busy) as caught:
+                with self.registry.lease(self.id):
+                    self.fail("leased twice")
+        self.assertTrue(caught.exception.retryable)
+        with self.registry.lease(self.id):
+            pass
+
+    def test_the_next_one_waits(self):
+        registry = Registry(lambda: 0.0, busy_timeout_s=30)
+        one = registry.add(instance())
+        order = []
+        held = threading.Event()
+
+        def second():
+            held.wait()
+            with registry.lease(one):
+                order.append("second")
+
+        thread = threading.Thread(target=second)
+        with registry.lease(one):
+            thread.start()
+            held.set()
+            order.append("first")
+        thread.join()
+        self.assertEqual(order, ["first", "second"])
+
+    def test_who_waited_for_a_closed_one_is_told(self):
+        registry = Registry(lambda: 0.0, busy_timeout_s=30)
+        one = registry.add(instance())
+        outcome = []
+
+        def second():
+            try:
+                with registry.lease(one):
+                    outcome.append("leased")
+            except UnknownInstance as error:
+                outcome.append(error.code)
+
+        thread = threading.Thread(target=second)
+        with registry.lease(one) as leased:
+            thread.start()
+            registry.remove(leased)
+        thread.join()
+        self.assertEqual(outcome, ["unknown_instance"])
+
+    def test_neighbours_do_not_wait(self):
+        other = self.registry.add(instance())
+        with self.registry.lease(self.id), self.registry.lease(other):
+            pass
+
+    def test_a_failure_frees_the_lease(self):
+        with self.assertRaises(RuntimeError), self.registry.lease(self.id):
+            raise RuntimeError
+        with self.registry.lease(self.id):
+            pass
+
+    def test_ids(self):
+        ids = {self.registry.add(instance()) for _ in range(50)}
+        self.assertEqual(len(ids), 50)
+        for one in ids:
+            self.assertRegex(one, "^[0-9a-f]{8}$")
+
+    def test_unknown(self):
+        with self.assertRaises(UnknownInstance) as caught, self.registry.lease("bad_id"):
+            pass
+        self.assertEqual(caught.exception.message, "Instance_id bad_id unknown")
+
+
+class Crashes(unittest.TestCase):
+    def test_the_next_worker_knows_what_was_lost(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "ledger"
+            first = Ledger(path)
+            first.opened("aaaaaaaa")
+            first.opened("bbbbbbbb")
+            first.closed("bbbbbbbb")
+            self.assertFalse(first.lost("aaaaaaaa"))
+
+            registry = Registry(lambda: 0.0, 1, Ledger(path))
+            with self.assertRaises(InstanceLost) as caught, registry.lease("aaaaaaaa"):
+                pass
+            self.assertEqual(caught.exception.message, "Instance_id aaaaaaaa unknown")
+            self.assertIn("crash", caught.exception.detail)
+            with self.assertRaises(UnknownInstance) as caught, registry.lease("bbbbbbbb"):
+                pass
+            self.assertEqual(caught.exception.code, "unknown_instance")

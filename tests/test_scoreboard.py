@@ -1,0 +1,151 @@
+"""Gym's rule on small recordings worked out by hand, and the database that keeps the results."""
+
+import sqlite3
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+from nose2.tools import params
+
+from gym_http.errors import StorageFailed
+from gym_http.recording.reader import Recording
+from gym_http.scoreboard.score import Score, score
+from gym_http.scoreboard.store import Scoreboard
+
+
+def recording(rewards, types=None, lengths=None):
+    count = len(rewards)
+    return Recording(
+        env_info={"env_id": "CartPole-v1", "gym_version": "1"},
+        initial_reset_timestamp=100.0,
+        timestamps=[101.0 + index for index in range(count)],
+        episode_lengths=lengths or [10] * count,
+        episode_rewards=[float(reward) for reward in rewards],
+        episode_types=types or ["t"] * count,
+        data_sources=[0] * count,
+        videos=[],
+    )
+
+
+class Rule(unittest.TestCase):
+    def test_best_window(self):
+        got = score(recording([1, 2, 9, 8, 7, 1]), trials=3, reward_threshold=None)
+        self.assertEqual(got.mean, 8.0)
+        self.assertAlmostEqual(got.error, np.std([9, 8, 7]) / np.sqrt(2))
+        self.assertEqual((got.number_episodes, got.number_timesteps), (6, 60))
+        self.assertEqual(got.seconds_in_total, 6.0)
+        self.assertIsNone(got.episode_t_value)
+
+    def test_solved(self):
+        rewards, lengths = [0, 0, 6, 6, 6, 6], [1, 2, 3, 4, 5, 6]
+        got = score(recording(rewards, lengths=lengths), trials=2, reward_threshold=6.0)
+        self.assertEqual(got.episode_t_value, 2)
+        self.assertEqual(got.timestep_t_value, 1 + 2)
+        self.assertEqual(got.seconds_to_solve, 3.0)
+
+    def test_never_solved(self):
+        got = score(recording([1, 2, 3]), trials=2, reward_threshold=10.0)
+        self.assertEqual((got.episode_t_value, got.timestep_t_value, got.seconds_to_solve), (None,) * 3)
+        self.assertEqual(got.mean, 2.5)
+
+    def test_too_few(self):
+        got = score(recording([5] * 99), trials=100, reward_threshold=1.0)
+        self.assertEqual((got.mean, got.error, got.episode_t_value), (None,) * 3)
+        self.assertEqual(got.number_episodes, 99)
+        self.assertIsNotNone(score(recording([5] * 100), 100, None).mean)
+
+    def test_evaluation_episodes_do_not_count(self):
+        got = score(recording([1, 100, 3], types=["t", "e", "t"]), trials=2, reward_threshold=None)
+        self.assertEqual((got.mean, got.number_episodes, got.number_timesteps), (2.0, 2, 20))
+
+    def test_only_evaluation(self):
+        got = score(recording([1], types=["e"]), trials=1, reward_threshold=0.0)
+        self.assertEqual((got.number_episodes, got.mean, got.seconds_in_total), (0, None, None))
+
+    def test_a_window_of_one(self):
+        self.assertEqual(score(recording([1, 2]), trials=1, reward_threshold=None).error, 0.0)
+
+
+def a_score(mean, episode_t_value=None):
+    return Score(200, 4000, 60.0, mean, 0.5, 100, 195.0, episode_t_value, None, None)
+
+
+class Store(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.data_dir = Path(temporary.name) / "data"
+        self.board = Scoreboard(self.data_dir)
+        self.addCleanup(self.board.close)
+
+    def test_opens_nothing_before_its_first_use(self):
+        self.assertFalse(self.data_dir.exists())
+
+    def test_best_first(self):
+        for mean, solved in ((10.0, None), (None, None), (30.0, 80), (30.0, 20), (20.0, None)):
+            self.board.add("CartPole-v0", "gymnasium", None, "key", a_score(mean, solved))
+        self.board.add("Acrobot-v1", "gymnasium", "dqn", "key", a_score(-90.0))
+        rows = self.board.ranked("CartPole-v0")
+        self.assertEqual(
+            [(row["mean"], row["episode_t_value"]) for row in rows],
+            [(30.0, 20), (30.0, 80), (20.0, None), (10.0, None), (None, None)],
+        )
+        self.assertEqual([row["env_id"] for row in self.board.ranked()][0], "Acrobot-v1")
+        self.assertEqual(self.board.ranked("Nothing-v0"), [])
+
+    def test_survives_its_process(self):
+        self.board.add("CartPole-v0", "gym", "dqn", "key", a_score(10.0))
+        self.board.close()
+        again = Scoreboard(self.data_dir)
+        self.addCleanup(again.close)
+        again.add("CartPole-v0", "gym", "dqn", "key", a_score(10.0))
+        one, two = again.ranked()
+        self.assertEqual(one["uploader"], two["uploader"])
+        self.assertEqual((one["algorithm_id"], one["engine"]), ("dqn", "gym"))
+
+    @params("key", "x", "ключ", "a" * 10_000, "with\0nul")
+    def test_the_key_is_not_kept(self, key):
+        self.board.add("CartPole-v0", "gym", None, key, a_score(10.0))
+        (row,) = self.board.ranked()
+        self.assertRegex(row["uploader"], "^[0-9a-f]{8}$")
+        self.assertNotIn(key, [value for value in row.values() if isinstance(value, str)])
+        if len(key) > 2:
+            stored = b"".join(path.read_bytes() for path in self.data_dir.iterdir())
+            self.assertNotIn(key.encode(), stored)
+
+    def test_keys_name_uploaders(self):
+        for key in ("mine", "yours", "mine"):
+            self.board.add("CartPole-v0", "gym", None, key, a_score(10.0))
+        names = [row["uploader"] for row in self.board.ranked()]
+        self.assertEqual(names[0], names[2])
+        self.assertNotEqual(names[0], names[1])
+
+    def test_hashes_of_two_databases_differ(self):
+        with tempfile.TemporaryDirectory() as directory:
+            other = Scoreboard(Path(directory))
+            names = set()
+            for board in (self.board, other):
+                board.add("CartPole-v0", "gym", None, "key", a_score(10.0))
+                names.add(board.ranked()[0]["uploader"])
+            other.close()
+        self.assertEqual(len(names), 2)
+
+    def test_a_file_that_is_no_database(self):
+        self.data_dir.mkdir()
+        (self.data_dir / "scoreboard.sqlite3").write_text("not a database, but long enough" * 99)
+        with self.assertLogs("gym_http.scoreboard.store", "ERROR"):
+            with self.assertRaisesRegex(StorageFailed, "scoreboard can't be used"):
+                self.board.ranked()
+
+    def test_a_directory_that_cannot_be_made(self):
+        blocked = Scoreboard(Path("/dev/null/data"))
+        with self.assertLogs("gym_http.scoreboard.store", "ERROR"):
+            with self.assertRaises(StorageFailed):
+                blocked.ranked()
+
+    def test_it_is_plain_sqlite(self):
+        self.board.add("CartPole-v0", "gym", None, "key", a_score(12.5))
+        with sqlite3.connect(self.data_dir / "scoreboard.sqlite3") as connection:
+            self.assertEqual(connection.execute("select mean from entries").fetchall(), [(12.5,)])
+        connection.close()
