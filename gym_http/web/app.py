@@ -23,7 +23,9 @@ def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp
     app.url_map.merge_slashes = False  # it would redirect, which many clients don't follow
     for number, route in enumerate(ROUTES):
         view, endpoint = _view(app, route), f"{route.handler.__name__}_{number}"
-        for path in (route.path, route.path.rstrip("/")):
+        bare = route.path.rstrip("/")
+        # A `<path:…>` takes the slash along; two rules would make the router redirect.
+        for path in (bare,) if bare.endswith(">") and "<path:" in bare else (bare, route.path):
             app.add_url_rule(path, endpoint, view, methods=[route.method])
     app.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)

@@ -11,6 +11,7 @@ from gym_http.errors import BadDirectory, BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
 
 LARGEST_SEED = 2**63 - 1
+LONGEST_PATH = 4096  # what Linux takes
 
 
 def flag(value: schema.Flag) -> bool:
@@ -39,7 +40,7 @@ def film_of(value: Any) -> Callable[[int], bool]:
 
 
 def directory_of(text: str) -> Path:
-    if "\0" in text:
+    if "\0" in text or len(text) > LONGEST_PATH:
         raise BadDirectory(f"{shown(text)} can't be a directory's name")
     return Path(text)
 

@@ -138,7 +138,7 @@ def env_action_space_sample(service: Service, instance_id: str) -> schema.Action
 @route("GET", ENV + "action_space/contains/<path:x>/", schema.MemberReply)
 def env_action_space_contains(service: Service, instance_id: str, x: str) -> schema.MemberReply:
     """Tell whether the JSON value x is an action."""
-    return schema.MemberReply(service.action_contains(instance_id, wire.json_text(x)))
+    return schema.MemberReply(service.action_contains(instance_id, wire.json_text(x.rstrip("/"))))
 
 
 @route("GET", ENV + "action_space/contains/", schema.MemberReply)

@@ -1,0 +1,250 @@
+"""The real server process: how it starts, how it ends, and what it survives."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from nose2.tools import params
+
+from tests.support import ROOT, ServerProcess, create, eventually, get, post, request
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+
+
+def run_server(*flags, **environ):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "gym_http_server.py"), *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tempfile.gettempdir(),
+        env={**os.environ, **environ},
+    )
+
+
+class Start(unittest.TestCase):
+    def test_prints_its_url_and_what_it_can_make(self):
+        with ServerProcess() as server:
+            self.assertRegex(server.greeting, r"^Serving on http://127\.0\.0\.1:\d+: \d+ Gymnasium")
+            said = int(re.search(r": (\d+) Gym", server.greeting)[1])
+            _, _, offered = get(server, "/v1/registry/?engine=gymnasium")
+            self.assertEqual(said, len(offered["envs"]))
+            _, _, health = get(server, "/healthz")
+            self.assertEqual((health["status"], health["instances"]), ("ok", 0))
+
+    def test_a_port_in_use_is_one_clear_line(self):
+        with ServerProcess() as server:
+            port = server.address[1]
+            ended = run_server("-p", str(port))
+            self.assertEqual(ended.returncode, 1)
+            self.assertEqual(
+                ended.stderr,
+                f"Error: can't listen on 127.0.0.1:{port}: Address already in use\n",
+            )
+            self.assertEqual(get(server, "/healthz")[0], 200)
+
+    def test_a_port_that_was_just_given_up(self):
+        with ServerProcess() as server:
+            post(server, "/v1/shutdown/")
+            server.wait()
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(server.address)
+
+    @params(
+        (["-l", "no.such.host.invalid"], 1, "can't listen on no.such.host.invalid"),
+        (["-p", "70000"], 2, "port must be at most 65535"),
+        (["-p", "-1"], 2, "port must be at least 0"),
+        (["-p", "http"], 2, "not a valid integer"),
+        (["--threads", "0"], 2, "threads must be at least 1"),
+        (["--import", "no_such_module"], 1, "--import no_such_module: No module named"),
+        (["--log-level", "loud"], 2, "log-level"),
+        (["--unknown"], 2, "No such option"),
+    )
+    def test_bad_flags_are_one_clear_line(self, flags, code, text):
+        ended = run_server(*flags)
+        self.assertEqual(ended.returncode, code, ended.stderr)
+        self.assertIn(text, ended.stderr)
+        self.assertNotIn("Traceback", ended.stderr)
+
+    def test_variables_do_what_flags_do(self):
+        ended = run_server(GYM_HTTP_THREADS="0")
+        self.assertIn("threads must be at least 1", ended.stderr)
+        with ServerProcess(environ={"GYM_HTTP_STRICT_IDS": "1"}) as server:
+            status, _, reply = post(server, "/v1/envs/", {"env_id": "Pendulum-v0"})
+            self.assertEqual((status, reply["code"]), (400, "malformed_env_id"))
+
+    def test_ipv6_and_names(self):
+        for listen in ("::1", "localhost"):
+            with self.subTest(listen=listen), ServerProcess("-l", listen) as server:
+                self.assertEqual(get(server, "/healthz")[0], 200)
+
+    def test_environments_of_ones_own(self):
+        with ServerProcess("--import", "tests.custom_envs") as server:
+            for env_id in ("CustomOdd-v0", "tests.custom_envs:CustomOdd-v0"):
+                env = create(server, env_id)
+                self.assertEqual(post(server, f"{env}/reset/")[2], {"observation": 0, "info": {}})
+            status, _, reply = post(server, "/v1/envs/", {"env_id": "os:CustomOdd-v0"})
+            self.assertEqual(status, 400)
+            self.assertIn("--import os", reply["message"])
+
+
+class End(unittest.TestCase):
+    def setUp(self):
+        self.server = ServerProcess("--import", "tests.custom_envs")
+        self.addCleanup(self.server.stop)
+        self.told = self.server.home / "told"
+        for _ in range(2):
+            create(self.server, "CustomTells-v0", kwargs={"path": str(self.told)})
+        self.idle = socket.create_connection(self.server.address)  # kept alive by a client
+        self.addCleanup(self.idle.close)
+
+    def ended_well(self):
+        self.assertEqual(self.server.wait(), 0, self.server.log())
+        self.assertEqual(self.told.read_text(), "closed\n" * 2)
+        self.assertNotIn("Traceback", self.server.log())
+
+    @params(signal.SIGINT, signal.SIGTERM)
+    def test_signals(self, number):
+        self.server.send_signal(number)
+        self.ended_well()
+
+    def test_ctrl_c_in_a_terminal_reaches_the_whole_group(self):
+        os.killpg(self.server.process.pid, signal.SIGINT)
+        self.ended_well()
+
+    def test_shutdown(self):
+        status, headers, body = post(self.server, "/v1/shutdown/")
+        self.assertEqual((status, body), (200, b"The server is shutting down.\n"))
+        self.assertTrue(headers["content-type"].startswith("text/plain"))
+        self.ended_well()
+
+    def test_recordings_are_finished(self):
+        env = create(self.server, "CustomOdd-v0")
+        directory = self.server.home / "recording"
+        post(self.server, f"{env}/monitor/start/", {"directory": str(directory)})
+        post(self.server, f"{env}/reset/")
+        for _ in range(3):
+            post(self.server, f"{env}/step/", {"action": 0})
+        self.server.send_signal(signal.SIGTERM)
+        self.ended_well()
+        self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
+        self.assertEqual(list(directory.glob("*.journal.jsonl")), [])
+
+    def test_a_call_that_does_not_return(self):
+        server = ServerProcess("--import", "tests.custom_envs", "--shutdown-timeout", "1")
+        self.addCleanup(server.stop)
+        env = create(server, "CustomSlow-v0", kwargs={"pause_s": 1000})
+        post(server, f"{env}/reset/")
+        with socket.create_connection(server.address) as stuck:
+            body = b'{"action":0}'
+            stuck.sendall(
+                f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            eventually(lambda: get(server, "/healthz")[0] == 200)
+            server.send_signal(signal.SIGTERM)
+            self.assertEqual(server.wait(20), 0)
+
+
+class Crash(unittest.TestCase):
+    def test_the_next_worker_serves_and_says_what_was_lost(self):
+        with ServerProcess("--import", "tests.custom_envs") as server:
+            bystander, culprit = create(server), create(server, "CustomExits-v0")
+            post(server, f"{culprit}/reset/")
+            before = server.worker_pid()
+            with self.assertRaises(ConnectionError):
+                post(server, f"{culprit}/step/", {"action": 0})
+            eventually(lambda: served_by_another(server, before))
+            for env in (bystander, culprit):
+                status, _, reply = post(server, f"{env}/reset/")
+                self.assertEqual((status, reply["code"]), (400, "instance_lost"))
+                instance_id = env.rsplit("/", 1)[1]
+                self.assertEqual(reply["message"], f"Instance_id {instance_id} unknown")
+                self.assertIn("crashed", reply["detail"])
+            self.assertEqual(post(server, "/v1/envs/bad_id/reset/")[2]["code"], "unknown_instance")
+            self.assertEqual(post(server, f"{create(server)}/reset/")[0], 200)
+            server.send_signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 0)
+
+    def test_no_worker_outlives_its_main_process(self):
+        with ServerProcess() as server:
+            worker = server.worker_pid()
+            create(server)
+            server.process.kill()
+            server.process.wait()
+            eventually(lambda: not alive(worker), timeout_s=10)
+
+    def test_a_killed_recording_is_scored_by_the_next_server(self):
+        with tempfile.TemporaryDirectory() as directory:
+            with ServerProcess("--import", "tests.custom_envs") as server:
+                env = create(server, "CustomOddFrames-v0", kwargs={"length": 2})
+                start = {"directory": directory, "video_callable": True}
+                post(server, f"{env}/monitor/start/", start)
+                for _ in range(4):
+                    post(server, f"{env}/reset/")
+                    for _ in range(2):
+                        post(server, f"{env}/step/", {"action": 0})
+                post(server, f"{env}/reset/")
+                post(server, f"{env}/step/", {"action": 0})
+                os.kill(server.worker_pid(), signal.SIGKILL)
+                server.process.kill()
+            for path in Path(directory).glob("*.json"):
+                self.assertGreater(path.stat().st_size, 2, path)
+            with ServerProcess("--import", "tests.custom_envs") as server:
+                upload = {"training_dir": directory, "api_key": "k"}
+                self.assertEqual(post(server, "/v1/upload/", upload)[0], 200)
+                (entry,) = get(server, "/v1/scoreboard/")[2]["entries"]
+                self.assertEqual(entry["number_episodes"], 4)
+                self.assertEqual(entry["number_timesteps"], 8)
+
+
+def served_by_another(server: ServerProcess, before: int) -> bool:
+    try:
+        return get(server, "/healthz")[0] == 200 and server.worker_pid() != before
+    except (OSError, IndexError):
+        return False
+
+
+class Limits(unittest.TestCase):
+    def test_a_body_too_long(self):
+        with ServerProcess("--max-body", "1000") as server:
+            env = create(server)
+            post(server, f"{env}/reset/")
+            for path in ("/v1/envs/", f"{env}/step/", f"{env}/reset/"):
+                status, _, reply = request(server, "POST", path, b" " * 1001)
+                self.assertEqual((status, reply["code"]), (413, "body_too_large"))
+                self.assertIn("--max-body", reply["message"])
+            self.assertEqual(post(server, f"{env}/step/", {"action": 0})[0], 200)
+
+    def test_a_busy_instance(self):
+        with ServerProcess("--import", "tests.custom_envs", "--busy-timeout", "0.05") as server:
+            env = create(server, "CustomSlow-v0", kwargs={"pause_s": 2})
+            post(server, f"{env}/reset/")
+            with socket.create_connection(server.address) as other:
+                other.sendall(
+                    f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                    'Content-Length: 12\r\n\r\n{"action":0}'.encode()
+                )
+                replies = []
+
+                def busy():
+                    replies.append(get(server, f"{env}/action_space/sample"))
+                    return replies[-1][0] == 409
+
+                eventually(busy)
+            self.assertEqual(replies[-1][2]["code"], "busy")
+            self.assertIs(replies[-1][2]["retryable"], True)
