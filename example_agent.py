@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A random agent on a running server: 100 episodes, recorded, then scored.
 
-    python gym_http_server.py &
-    python example_agent.py
+python gym_http_server.py &
+python example_agent.py
 """
 
 from __future__ import annotations

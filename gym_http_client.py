@@ -138,9 +138,7 @@ class Client:
         with_info: bool = False,
     ) -> Any:
         """Begin an episode. Returns the observation; with_info, [observation, info]."""
-        reply = self._post(
-            self._env(instance_id, "reset/"), {"seed": seed, "options": options}
-        )
+        reply = self._post(self._env(instance_id, "reset/"), {"seed": seed, "options": options})
         return [reply["observation"], reply["info"]] if with_info else reply["observation"]
 
     def env_step(
@@ -156,9 +154,7 @@ class Client:
         action: plain values, or NumPy arrays and scalars.
         with_truncated: return Gymnasium's [observation, reward, terminated, truncated, info].
         """
-        reply = self._post(
-            self._env(instance_id, "step/"), {"action": action, "render": render}
-        )
+        reply = self._post(self._env(instance_id, "step/"), {"action": action, "render": render})
         ends = ("terminated", "truncated") if with_truncated else ("done",)
         return [reply[key] for key in ("observation", "reward", *ends, "info")]
 

@@ -28,7 +28,11 @@ class Engine(Protocol):
 
     name: str
     version: str
-    registry: Mapping[str, Any]  # env_id -> EnvSpec
+
+    @property
+    def registry(self) -> Mapping[str, Any]:
+        """env_id -> EnvSpec."""
+        ...
 
     def explain(self, env_id: str) -> Exception:
         """Why `env_id` isn't in the registry, in the engine's own words."""

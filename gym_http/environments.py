@@ -80,10 +80,7 @@ def make(recipe: Recipe, policy: Policy) -> Made:
 
 def registered(engine_name: str | None = None) -> list[Registered]:
     """What the engines know, in order of id; without `engine_name`, of every engine installed."""
-    if engine_name is not None:
-        sources = [engine(engine_name)]
-    else:
-        sources = _installed_engines()
+    sources = _installed_engines() if engine_name is None else [engine(engine_name)]
     found = []
     for source in sources:
         for env_id, spec in sorted(source.registry.items()):

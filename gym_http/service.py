@@ -332,7 +332,9 @@ class Service:
 
     def _end(self, instance: Instance) -> None:
         self._registry.remove(instance)
-        log.info("closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps)
+        log.info(
+            "closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps
+        )
         try:
             with environments_own_code(instance, "close"):
                 instance.env.close()

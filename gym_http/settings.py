@@ -8,6 +8,9 @@ from typing import Any
 
 import platformdirs
 
+DATA_DIR = Path(platformdirs.user_data_dir("gym-http", appauthor=False))
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
 
 def knob(default: Any, help: str, *flags: str) -> Any:
     """A field of Settings; `flags` where they aren't just the field's name with dashes."""
@@ -30,7 +33,7 @@ class Settings:
         False, "Refuse a retired environment id instead of serving its successor."
     )
     data_dir: Path = knob(
-        Path(platformdirs.user_data_dir("gym-http", appauthor=False)),
+        DATA_DIR,
         "Where the scoreboard is kept.",
     )
     threads: int = knob(
@@ -61,9 +64,6 @@ class Settings:
             raise ValueError(f"port must be at most 65535, got {self.port}")
         if self.log_level not in LOG_LEVELS:
             raise ValueError(f"log_level must be one of {', '.join(LOG_LEVELS)}")
-
-
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def flags_of(knob: Field[Any]) -> tuple[str, ...]:

@@ -213,6 +213,7 @@ def _flatten(
         for item in wire:
             _flatten(item, rest[1:], kind, flat, shape)
         return
+    number: float | None
     if kind == "b":
         number = wire if isinstance(wire, bool) else None
     elif kind == "f" and isinstance(wire, float):

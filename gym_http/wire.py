@@ -52,8 +52,10 @@ def _leaf(value: Any) -> Any:
 def numbers(array: np.ndarray) -> Any:
     """`array.tolist()`, with what JSON can't say written by the rule above."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        infinite = np.clip(array.astype(np.float64), -JSON_INFINITY, JSON_INFINITY)
-        return np.where(np.isnan(array), None, infinite.astype(object)).tolist()
+        bounded = np.clip(array.astype(np.float64), -JSON_INFINITY, JSON_INFINITY)
+        listed = np.asarray(bounded).astype(object)
+        listed[np.isnan(array)] = None
+        return listed.tolist()
     return array.tolist()
 
 

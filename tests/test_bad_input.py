@@ -20,7 +20,11 @@ class BadInput(unittest.TestCase):
         self.assertEqual((got, headers.get("content-type")), (status, "application/json"), body)
         self.assertIsInstance(body["message"], str)
         self.assertIs(body["retryable"], False)
-        self.assertTrue({"message", "code", "retryable"} <= set(body) <= {"message", "code", "retryable", "detail"})
+        self.assertTrue(
+            {"message", "code", "retryable"}
+            <= set(body)
+            <= {"message", "code", "retryable", "detail"}
+        )
         self.assertLess(len(body["message"]), 1500)
         self.assertNotIn("Traceback", body["message"])
         if code is not None:
@@ -81,7 +85,9 @@ class Create(BadInput):
 
     def test_bytes_that_are_no_text(self):
         self.refused(request(self.server, "POST", "/v1/envs/", b"\xff\xfe"), "invalid_json")
-        self.refused(request(self.server, "POST", "/v1/envs/", b'{"env_id":"\xff"}'), "invalid_json")
+        self.refused(
+            request(self.server, "POST", "/v1/envs/", b'{"env_id":"\xff"}'), "invalid_json"
+        )
 
     def test_a_space_without_a_row(self):
         reply = post(self.server, "/v1/envs/", {"env_id": "CustomWordy-v0"})
@@ -106,7 +112,9 @@ class OnAnInstance(BadInput):
 
     @params(2, -1, 0.5, "1", True, [0, 1], [[1]], {}, 10**30, 1e300, [[]])
     def test_actions(self, action):
-        message = self.refused(post(self.server, f"{self.env}/step/", {"action": action}), "bad_value")
+        message = self.refused(
+            post(self.server, f"{self.env}/step/", {"action": action}), "bad_value"
+        )
         self.assertIn("integer from 0 to 1", message)
 
     @params(None, "")
@@ -124,7 +132,14 @@ class OnAnInstance(BadInput):
     def test_step_bodies(self, body):
         self.refused(request(self.server, "POST", f"{self.env}/step/", body), "invalid_json")
 
-    @params({"seed": -1}, {"seed": "x"}, {"seed": True}, {"options": 5}, {"options": [1]}, {"options": "x"})
+    @params(
+        {"seed": -1},
+        {"seed": "x"},
+        {"seed": True},
+        {"options": 5},
+        {"options": [1]},
+        {"options": "x"},
+    )
     def test_reset(self, body):
         self.refused(post(self.server, f"{self.env}/reset/", body), "bad_value")
 
@@ -218,7 +233,9 @@ class Upload(BadInput):
         env = create(self.server, "CustomOdd-v0")
         directory = str(self.server.home / "still-open")
         post(self.server, f"{env}/monitor/start/", {"directory": directory})
-        status, _, reply = post(self.server, "/v1/upload/", {"training_dir": directory, "api_key": "k"})
+        status, _, reply = post(
+            self.server, "/v1/upload/", {"training_dir": directory, "api_key": "k"}
+        )
         self.assertEqual((status, reply["code"], reply["retryable"]), (400, "recording_open", True))
 
 
@@ -227,7 +244,12 @@ class Paths(BadInput):
     def test_unknown(self, path):
         self.refused(get(self.server, path), "unknown_path", 404)
 
-    @params(("DELETE", "/v1/envs/"), ("GET", "/v1/upload/"), ("PUT", "/v1/envs/x/step/"), ("FOO", "/v1/envs"))
+    @params(
+        ("DELETE", "/v1/envs/"),
+        ("GET", "/v1/upload/"),
+        ("PUT", "/v1/envs/x/step/"),
+        ("FOO", "/v1/envs"),
+    )
     def test_wrong_method(self, method, path):
         reply = request(self.server, method, path)
         self.refused(reply, "method_not_allowed", 405)

@@ -1,5 +1,6 @@
 """The Python client by itself: what it is, what it needs, and what it makes of odd answers."""
 
+import contextlib
 import inspect
 import os
 import shutil
@@ -91,10 +92,8 @@ class Answers(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        try:
+        with contextlib.suppress(BrokenPipeError):  # who waited has gone
             self.wfile.write(body)
-        except BrokenPipeError:  # who waited has gone
-            pass
 
     do_POST = do_GET
 

@@ -195,5 +195,8 @@ class Registry(unittest.TestCase):
 class Spec(unittest.TestCase):
     def test_making_one_changes_no_spec(self):
         before = repr(gymnasium.spec("CartPole-v1"))
-        make(Recipe("CartPole-v1", max_episode_steps=3, kwargs={"sutton_barto_reward": True}), Policy())
+        make(
+            Recipe("CartPole-v1", max_episode_steps=3, kwargs={"sutton_barto_reward": True}),
+            Policy(),
+        )
         self.assertEqual(repr(gymnasium.spec("CartPole-v1")), before)

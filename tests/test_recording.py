@@ -349,7 +349,9 @@ class Videos(Recordings):
         self.play(recorder, 4, 4, 4)
         recorder.close()
         names = sorted(path.name for path in self.directory.glob("*.mp4"))
-        self.assertEqual([re.search(r"video(\d+)", name)[1] for name in names], ["000000", "000002"])
+        self.assertEqual(
+            [re.search(r"video(\d+)", name)[1] for name in names], ["000000", "000002"]
+        )
         videos = self.content("*.manifest.json")["videos"]
         self.assertEqual([video for video, _ in videos], names)
         meta = json.loads((self.directory / videos[1][1]).read_text())
@@ -362,7 +364,9 @@ class Videos(Recordings):
         self.play(recorder, 4)
         recorder.close()
         stream, pictures = self.decoded()
-        self.assertEqual((stream.codec_context.name, stream.codec_context.pix_fmt), ("h264", "yuv420p"))
+        self.assertEqual(
+            (stream.codec_context.name, stream.codec_context.pix_fmt), ("h264", "yuv420p")
+        )
         self.assertEqual((stream.width, stream.height, stream.average_rate), (600, 400, 50))
         self.assertEqual(len(pictures), 5)
         for number, picture in enumerate(pictures, start=1):
@@ -412,7 +416,9 @@ class Videos(Recordings):
             self.play(recorder, 5, 2)
         recorder.close()
         broken = json.loads(sorted(self.directory.glob("*.meta.json"))[0].read_text())
-        self.assertEqual((broken["broken"], broken["reason"]), (True, "RuntimeError: no paint left"))
+        self.assertEqual(
+            (broken["broken"], broken["reason"]), (True, "RuntimeError: no paint left")
+        )
         self.assertEqual(reader.load(self.directory).episode_lengths, [5, 2])
         self.assertEqual(len(self.content("*.manifest.json")["videos"]), 1)
         self.assertEqual(len(list(self.directory.glob("*.mp4*"))), 1)

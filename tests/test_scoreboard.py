@@ -46,7 +46,9 @@ class Rule(unittest.TestCase):
 
     def test_never_solved(self):
         got = score(recording([1, 2, 3]), trials=2, reward_threshold=10.0)
-        self.assertEqual((got.episode_t_value, got.timestep_t_value, got.seconds_to_solve), (None,) * 3)
+        self.assertEqual(
+            (got.episode_t_value, got.timestep_t_value, got.seconds_to_solve), (None,) * 3
+        )
         self.assertEqual(got.mean, 2.5)
 
     def test_too_few(self):
@@ -91,7 +93,7 @@ class Store(unittest.TestCase):
             [(row["mean"], row["episode_t_value"]) for row in rows],
             [(30.0, 20), (30.0, 80), (20.0, None), (10.0, None), (None, None)],
         )
-        self.assertEqual([row["env_id"] for row in self.board.ranked()][0], "Acrobot-v1")
+        self.assertEqual(self.board.ranked()[0]["env_id"], "Acrobot-v1")
         self.assertEqual(self.board.ranked("Nothing-v0"), [])
 
     def test_survives_its_process(self):

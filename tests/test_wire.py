@@ -49,9 +49,7 @@ class FromJSON(unittest.TestCase):
 class ToJSON(unittest.TestCase):
     def test_what_json_cannot_say(self):
         value = {"array": np.array([[np.nan, np.inf], [-np.inf, 1.0]]), "scalar": np.float32(2)}
-        self.assertEqual(
-            to_json(value), b'{"array":[[null,1e100],[-1e100,1.0]],"scalar":2.0}'
-        )
+        self.assertEqual(to_json(value), b'{"array":[[null,1e100],[-1e100,1.0]],"scalar":2.0}')
 
     @params(np.float16, np.float32, np.float64)
     def test_infinities_of_every_width(self, dtype):
@@ -75,7 +73,10 @@ class Info(unittest.TestCase):
         ({}, {}),
         (None, {}),
         ({"a": 1, "b": [1.5, None, "x", True]}, {"a": 1, "b": [1.5, None, "x", True]}),
-        ({"a": np.int8(3), "b": np.bool_(True), "c": np.float64(0.5)}, {"a": 3, "b": True, "c": 0.5}),
+        (
+            {"a": np.int8(3), "b": np.bool_(True), "c": np.float64(0.5)},
+            {"a": 3, "b": True, "c": 0.5},
+        ),
         ({"a": np.arange(3)}, {"a": [0, 1, 2]}),
         ({"a": np.array(["x", "y"])}, {"a": ["x", "y"]}),
         ({"a": (1, {"b": {2, 1}})}, {"a": [1, {"b": [1, 2]}]}),

@@ -85,9 +85,7 @@ def _checked(stats: dict[str, Any]) -> dict[str, Any]:
     return stats
 
 
-def _merge(
-    directory: Path, sources: list[tuple[dict[str, Any], dict[str, Any]]]
-) -> Recording:
+def _merge(directory: Path, sources: list[tuple[dict[str, Any], dict[str, Any]]]) -> Recording:
     env_info = sources[0][1]["env_info"]
     if any(manifest["env_info"] != env_info for _, manifest in sources):
         raise NoRecording(f"the recordings in {directory} are of different environments")
@@ -108,6 +106,4 @@ def _merge(
         for _, manifest in sources
         for video, meta in manifest["videos"]
     ]
-    return Recording(
-        env_info, first, timestamps, lengths, rewards, types, data_sources, videos
-    )
+    return Recording(env_info, first, timestamps, lengths, rewards, types, data_sources, videos)

@@ -135,6 +135,4 @@ def _make_room(directory: Path, *, force: bool, resume: bool) -> None:
     elif resume:
         journal.recover(directory)
     elif files.manifests(directory) or files.journals(directory):
-        raise RecordingExists(
-            f"{directory} holds a recording; force deletes it, resume adds to it"
-        )
+        raise RecordingExists(f"{directory} holds a recording; force deletes it, resume adds to it")

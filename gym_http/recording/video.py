@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Video:
         self, directory: Path, infix: str, episode: int, fps: float, frame: Callable[[], Any]
     ) -> None:
         """frame: gives the present frame: (height, width, 3) uint8, a string, or None."""
-        self._path = lambda suffix: files.video_path(directory, infix, episode, suffix)
+        self._path = partial(files.video_path, directory, infix, episode)
         self._episode = episode
         self._fps = fps
         self._frame = frame
@@ -103,7 +104,11 @@ class _Mp4:
         encoder = ".".join(str(part) for part in av.library_versions["libavcodec"])
         self.meta = {
             "content_type": "video/mp4",
-            "encoder_version": {"backend": "pyav", "version": av.__version__, "libavcodec": encoder},
+            "encoder_version": {
+                "backend": "pyav",
+                "version": av.__version__,
+                "libavcodec": encoder,
+            },
         }
 
     def add(self, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""Gym's rule: what the training episodes of a recording are worth. Source: gym 0.7.4's scoreboard."""
+"""Gym's rule: what a recording's training episodes are worth. Source: gym 0.7.4's scoreboard."""
 
 from __future__ import annotations
 

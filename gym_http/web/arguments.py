@@ -9,12 +9,13 @@ from typing import Any
 
 from gym_http.errors import BadDirectory, BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
+from gym_http.web.schema import Flag
 
 LARGEST_SEED = 2**63 - 1
 LONGEST_PATH = 4096  # what Linux takes
 
 
-def flag(value: schema.Flag) -> bool:
+def flag(value: Flag) -> bool:
     return value is True or value == "true"
 
 
@@ -33,7 +34,7 @@ def seed_of(value: Any) -> int | None:
 
 
 def film_of(value: Any) -> Callable[[int], bool]:
-    if isinstance(value, (bool, str)):
+    if value in ("true", "false") or isinstance(value, bool):
         return gyms_schedule if flag(value) else never
     n = integer("video_callable", value, 1)
     return never if n is None else every(n)

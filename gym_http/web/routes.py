@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import numpy as np
 from msgspec import UNSET
 
@@ -72,8 +71,8 @@ def env_list_all(service: Service) -> schema.ListReply:
 def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     """Tell what there is to know of an instance."""
     facts = service.describe(instance_id)
-    times = {key: time_of(facts.pop(key)) for key in ("created", "last_used")}
-    return schema.InstanceReply(**facts, **times)
+    times: dict[str, Any] = {key: time_of(facts[key]) for key in ("created", "last_used")}
+    return schema.InstanceReply(**{**facts, **times})
 
 
 @route("POST", ENV + "close/", schema.NothingReply)
@@ -243,14 +242,3 @@ def shutdown_server(service: Service) -> Raw:
 def healthz(service: Service) -> schema.HealthReply:
     """Say that the server is there."""
     return schema.HealthReply(**service.health())
-
-
-def schemas() -> tuple[Any, dict[str, Any]]:
-    """JSON Schemas of every declaration, for documents made from them."""
-    kinds = {kind for r in ROUTES for kind in (r.body, r.query, r.reply) if _is_struct(kind)}
-    ordered = sorted(kinds | {schema.ErrorReply}, key=lambda kind: kind.__name__)
-    return msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)

@@ -1,0 +1,43 @@
+# make serve   a server on http://127.0.0.1:5000        (ARGS="-p 8000" for more)
+# make test    every test
+# make example a random agent on a running server       (ARGS="--url …")
+# make lint    ruff;  make types    mypy
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: serve test example lint types clean
+
+serve: $(VENV)/installed
+	@exec $(BIN)/python gym_http_server.py $(ARGS)
+
+test: $(VENV)/installed
+	$(BIN)/python -m nose2 $(ARGS)
+
+example: $(VENV)/installed
+	@exec $(BIN)/python example_agent.py $(ARGS)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV)
+
+# The marks are younger than what they were made from, so a changed list installs anew.
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo "Python 3.10 or newer is needed: make PYTHON=python3.12 …" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV), once …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8" "mypy>=1.13" types-requests
+	@touch $@

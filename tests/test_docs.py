@@ -1,0 +1,175 @@
+"""What the documentation says, held against the code; README's snippets, run."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import msgspec
+
+from gym_http.errors import GymHTTPError, InvalidRequest, ServerSide
+from gym_http.spaces import describe
+from gym_http.web.routes import ROUTES
+from tests.support import ROOT, ServerProcess
+from tests.test_schema import family
+
+README = (ROOT / "README.md").read_text()
+PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+class Protocol(unittest.TestCase):
+    def test_every_error_and_its_status(self):
+        rows = re.findall(r"^\| `(\w+)` \| (\dxx|\d+) \|", PROTOCOL, re.M)
+        classes = family(GymHTTPError) - {GymHTTPError, ServerSide, InvalidRequest}
+        expected = {(cls.code, str(cls.status)) for cls in classes} | {("invalid_request", "4xx")}
+        self.assertEqual(set(rows), expected)
+
+    def test_every_route(self):
+        for route in ROUTES:
+            path = route.path.replace("<instance_id>", "ID").replace("<path:x>", "X").rstrip("/")
+            if path.endswith("contains") and route.method == "GET":
+                continue  # Lua's slip
+            with self.subTest(route=path):
+                self.assertRegex(PROTOCOL, rf"### .*{re.escape(path.split('/')[-1])}")
+                short = path.removeprefix("/v1/").removeprefix("/")
+                self.assertRegex(README, rf"\| {route.method} `{re.escape(short)}/?`")
+
+    def test_every_field_of_a_request(self):
+        for route in ROUTES:
+            for kind in (route.body, route.query):
+                if kind in (None, dict):
+                    continue
+                for field in msgspec.structs.fields(kind):
+                    mark = "" if field.required else "?"
+                    in_table = f"| `{field.name}`{mark} |" in PROTOCOL
+                    in_query = f"?{field.name}=" in PROTOCOL
+                    with self.subTest(route=route.path, field=field.name):
+                        self.assertTrue(in_table or in_query)
+
+    def test_every_space(self):
+        rows = set(re.findall(r"^\| `([A-Z]\w+)` \|", PROTOCOL, re.M))
+        known = {cls.__name__ for cls in describe.registry} - {"Space", "object"}
+        self.assertEqual(rows, known)
+
+
+class Links(unittest.TestCase):
+    def test_lead_somewhere(self):
+        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+            for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+                if not target.startswith("http"):
+                    with self.subTest(page=page.name, target=target):
+                        self.assertTrue((page.parent / target).exists())
+
+    def test_architecture_names_every_module(self):
+        page = (ROOT / "docs" / "architecture.md").read_text()
+        for path in (ROOT / "gym_http").rglob("*.py"):
+            name = path.parent.name + "/" if path.name == "__init__.py" else path.name
+            if path.parent.name in ("recording", "scoreboard", "backends"):
+                name = path.stem if path.name != "__init__.py" else name
+            if name in ("gym_http/", "contract"):
+                continue
+            with self.subTest(module=str(path.relative_to(ROOT))):
+                self.assertIn(name, page)
+
+
+class Rooms(unittest.TestCase):
+    def test_imports_point_downwards(self):
+        """In the order of docs/architecture.md. A package counts as one room."""
+        page = (ROOT / "docs" / "architecture.md").read_text()
+        drawn = re.findall(r"^ {2,4}(\w+)(?:\.py|/) ", page, re.M)
+        order = {room: place for place, room in enumerate(drawn)}
+        for path in (ROOT / "gym_http").rglob("*.py"):
+            parts = path.relative_to(ROOT / "gym_http").with_suffix("").parts
+            if parts == ("__init__",):
+                continue
+            room = parts[-1] if parts[0] == "web" and parts[-1] != "__init__" else parts[0]
+            for line in re.findall(r"from gym_http(?:\.([\w.]+))? import (.+)", path.read_text()):
+                for target in rooms_of(*line):
+                    with self.subTest(room=str(path.relative_to(ROOT)), imports=target):
+                        self.assertLessEqual(order[room], order[target])
+
+
+def rooms_of(module, names):
+    """The rooms that `from gym_http.module import names` enters."""
+    first, _, rest = module.partition(".")
+    if first == "":
+        return [name.strip() for name in names.strip("()").split(",") if "__" not in name]
+    if first == "web":
+        return [rest] if rest else [name.strip() for name in names.split(" as ")[:1]]
+    return [first]
+
+
+class Snippets(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = ServerProcess()
+        cls.addClassCleanup(cls.server.stop)
+
+    def here(self, text):
+        return text.replace("http://127.0.0.1:5000", self.server.url)
+
+    def test_the_curl_session_gives_what_it_says(self):
+        (session,) = blocks(README, "console")
+        steps = re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.M)
+        self.assertGreater(len(steps), 5)
+        said = re.search(r'"instance_id":"(\w+)"', session)[1]
+        real = said
+        with tempfile.TemporaryDirectory() as directory:
+            for command, expected in steps:
+                ended = subprocess.run(
+                    ["bash", "-c", self.here(command).replace(said, real)],
+                    capture_output=True,
+                    text=True,
+                    cwd=directory,
+                )
+                self.assertEqual(ended.returncode, 0, ended.stderr)
+                created = re.search(r'"instance_id":"(\w+)"', ended.stdout)
+                real = created[1] if created else real
+                got = re.sub(r"(\d\.\d{7})\d+", r"\1", ended.stdout.replace(real, said))
+                self.assertEqual(got.strip(), expected.strip())
+            picture = (Path(directory) / "cartpole.png").read_bytes()
+        self.assertEqual(picture[:4], b"\x89PNG")
+
+    def test_python(self):
+        (code,) = blocks(README, "python")
+        ended = subprocess.run(
+            [sys.executable, "-c", self.here(code)], capture_output=True, text=True, cwd=ROOT
+        )
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertGreater(float(ended.stdout), 0)
+
+    def test_lua(self):
+        if shutil.which("lua5.4") is None:
+            self.skipTest("lua5.4 is not installed")
+        (code,) = blocks(README, "lua")
+        ended = subprocess.run(
+            ["lua5.4", "-e", self.here(code)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT / "binding-lua",
+        )
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertGreater(float(ended.stdout), 0)
+
+    def test_the_clients_own_docstring(self):
+        import gym_http_client
+
+        code = "\n".join(
+            line[4:] for line in gym_http_client.__doc__.splitlines() if line.startswith("    ")
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", self.here(code)], capture_output=True, text=True, cwd=ROOT
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
+    def test_make_targets_that_readme_names_exist(self):
+        makefile = (ROOT / "Makefile").read_text()
+        for target in set(re.findall(r"^make (\w+)", README, re.M)):
+            self.assertRegex(makefile, rf"(?m)^{target}:")

@@ -1,0 +1,90 @@
+"""One list of knobs: flags, variables and README's table are made of it."""
+
+import os
+import unittest
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import click
+from nose2.tools import params
+
+from gym_http.cli import read_settings
+from gym_http.settings import Settings, flags_of, knobs, variable_of
+from tests.support import ROOT
+
+
+def table():
+    """README's rows of settings, as the knobs say they have to be."""
+    rows = []
+    for knob in knobs():
+        flags = ", ".join(f"`{flag}`" for flag in flags_of(knob))
+        default = "" if knob.default in ((), False) else f"`{knob.default}`"
+        if knob.name == "data_dir":
+            default = "the user's data directory"
+        rows.append(f"| {flags} | `{variable_of(knob)}` | {default} | {knob.metadata['help']} |")
+    return rows
+
+
+class Knobs(unittest.TestCase):
+    def test_defaults(self):
+        self.assertEqual(read_settings(), Settings())
+
+    def test_flags(self):
+        got = read_settings(
+            ["-l", "::1", "-p", "80", "--import", "a", "--import", "b", "--strict-ids",
+             "--data-dir", "/d", "--threads", "2", "--busy-timeout", "0.5", "--max-body", "9",
+             "--shutdown-timeout", "3", "--log-level", "error"]
+        )  # fmt: skip
+        self.assertEqual(
+            got, Settings("::1", 80, ("a", "b"), True, Path("/d"), 2, 0.5, 9, 3, "error")
+        )
+
+    def test_variables(self):
+        environ = {
+            "GYM_HTTP_LISTEN": "0.0.0.0",
+            "GYM_HTTP_PORT": "81",
+            "GYM_HTTP_IMPORT": "a b",
+            "GYM_HTTP_STRICT_IDS": "true",
+            "GYM_HTTP_MAX_BODY": "10",
+        }
+        expected = replace(
+            Settings(), listen="0.0.0.0", port=81, imports=("a", "b"), strict_ids=True,
+            max_body_bytes=10,
+        )  # fmt: skip
+        with mock.patch.dict(os.environ, environ):
+            self.assertEqual(read_settings(), expected)
+            self.assertEqual(read_settings(["-p", "82"]).port, 82)
+
+    @params(
+        {"port": 65536},
+        {"port": -1},
+        {"threads": 0},
+        {"busy_timeout_s": -1.0},
+        {"max_body_bytes": 0},
+        {"shutdown_timeout_s": 0},
+        {"log_level": "loud"},
+    )
+    def test_what_cannot_be(self, wrong):
+        with self.assertRaises(ValueError):
+            Settings(**wrong)
+
+    def test_a_variable_that_cannot_be(self):
+        with mock.patch.dict(os.environ, {"GYM_HTTP_PORT": "http"}):
+            with self.assertRaises(click.UsageError):
+                read_settings()
+
+    def test_readmes_table(self):
+        readme = (ROOT / "README.md").read_text()
+        section = readme.split("## Settings")[1].split("\n## ")[0]
+        rows = [line for line in section.splitlines() if line.startswith("| `")]
+        self.assertEqual(rows, table())
+
+    def test_nothing_else_reads_the_environment(self):
+        readers = {
+            str(path.relative_to(ROOT))
+            for path in (ROOT / "gym_http").rglob("*.py")
+            if "os.environ" in path.read_text() or "getenv" in path.read_text()
+        }
+        # engines.py writes: it tells SDL that there is no screen.
+        self.assertLessEqual(readers, {"gym_http/engines.py"})
