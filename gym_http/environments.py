@@ -128,6 +128,8 @@ def _find(recipe: Recipe, policy: Policy) -> tuple[Engine, Any, str | None]:
     near = difflib.get_close_matches(env_id, sorted(set(known)), n=3)
     if near:
         reason += f" Near matches: {', '.join(near)}."
+    else:
+        reason += " Environments of other packages come with --import, Atari's with ale_py."
     raise MalformedEnvId(asked, reason)
 
 

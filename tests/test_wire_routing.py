@@ -4,6 +4,7 @@ what the connection under them has to bear (the contract's requests, as far as t
 from __future__ import annotations
 
 import json
+import select
 import socket
 import statistics
 import tempfile
@@ -168,7 +169,13 @@ class Slashes(WireCase):
     def test_r_adds_a_slash_to_contains(self) -> None:
         """R's: `contains/0/`; the value is 0, not `0/`."""
         env = create(self.server)
-        for value, member in (("0", True), ("0/", True), ("1/?", True), ("2", False), ("2/", False)):
+        for value, member in (
+            ("0", True),
+            ("0/", True),
+            ("1/?", True),
+            ("2", False),
+            ("2/", False),
+        ):
             with self.subTest(value):
                 status, _, reply = get(self.server, f"{env}/action_space/contains/{value}")
                 self.assertEqual((status, reply), (200, {"member": member}))
@@ -196,75 +203,8 @@ class LuaContainsWithoutAValue(WireCase):
     @params("nil", "nil/", "%20", "abc", "%FF", "1%2C2", "%5B1", "None")
     def test_no_json(self, value: str) -> None:
         """The neighbour: `contains/nil`, which Lua's tostring makes of no value."""
-        self.assert_error(get(self.server, f"{create(self.server)}/action_space/contains/{value}"), 400)
-
-
-class WrongPathsAndMethods(WireCase):
-    """Any client with a typing error reads `message`, as in any other error."""
-
-    @params("/", "/v1", "/v1/", "/v2/envs/", "/v1/env/", "/v1/envs/x/y/z/", "/v1/envs/x/step/y")
-    def test_unknown_path(self, path: str) -> None:
-        """404 in the one error shape, whatever the method."""
-        if path == "/" and any(route.path == path for route in ROUTES):
-            self.skipTest("there is a page at / by now")
-        for method in ("GET", "POST", "DELETE"):
-            with self.subTest(method):
-                reply = request(self.server, method, path, "{}")
-                self.assert_error(reply, 404)
-                self.assertEqual(reply[2]["code"], "unknown_path")
-
-    def test_wrong_method(self) -> None:
-        """405 in the one error shape, and Allow names what the path takes."""
         env = create(self.server)
-        for path in sorted({route.path for route in ROUTES}):
-            allowed = {route.method for route in ROUTES if route.path == path}
-            at = path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "0")
-            for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - allowed:
-                for spelled in (at, at.rstrip("/") or "/"):
-                    with self.subTest(f"{method} {spelled}"):
-                        reply = request(self.server, method, spelled, "{}")
-                        self.assert_error(reply, 405)
-                        self.assertEqual(reply[2]["code"], "method_not_allowed")
-                        allow = {name.strip() for name in reply[1]["allow"].split(",")}
-                        self.assertLessEqual(allowed, allow)
-                        self.assertNotIn(method, allow)
-
-    def test_head(self) -> None:
-        """A probe's HEAD gets GET's head without a body; the connection stays in step."""
-        connection = self.connect()
-        for path, status in (("/v1/envs/", 200), (create(self.server), 200), ("/nowhere", 404)):
-            with self.subTest(path):
-                connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-                head = b""
-                while not head.endswith(b"\r\n\r\n"):
-                    head += connection.recv(1)
-                self.assertEqual(int(head.split()[1]), status)
-                status, _, body = talk(connection, "GET", "/v1/envs/")
-                self.assertEqual((status, body[:1]), (200, b"{"))
-
-    def test_options(self) -> None:
-        """A browser's OPTIONS: no error, and Allow."""
-        env = create(self.server)
-        for path, method in (("/v1/envs/", "POST"), (f"{env}/step/", "POST"), (env, "GET")):
-            with self.subTest(path):
-                status, headers, _ = request(self.server, "OPTIONS", path)
-                self.assertIn(status, (200, 204))
-                self.assertIn(method, headers["allow"])
-
-    def test_a_body_that_nobody_read_does_not_garble_the_next_reply(self) -> None:
-        """Keep-alive clients (Rust, JavaScript, Go) send the next call on the same connection."""
-        connection = self.connect()
-        for method, path, expected in (
-            ("POST", "/nowhere", 404),
-            ("DELETE", "/v1/envs/", 405),
-            ("POST", create(self.server) + "/monitor/close/", 200),
-            ("POST", create(self.server) + "/close/", 200),
-        ):
-            with self.subTest(f"{method} {path}"):
-                body = json.dumps({"env_id": "x" * 100_000}).encode()
-                typed = "Content-Type: application/json\r\n"
-                self.assertEqual(talk(connection, method, path, typed, body)[0], expected)
-                self.assertEqual(talk(connection, "GET", "/v1/envs/")[0], 200)
+        self.assert_error(get(self.server, f"{env}/action_space/contains/{value}"), 400)
 
 
 class Connections(WireCase):
@@ -294,8 +234,8 @@ class Connections(WireCase):
         for number in range(30):
             connection.sendall(f"GET {env}/action_space/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             head, blank, body = connection.recv(65536).partition(b"\r\n\r\n")
-            self.assertEqual(head[:15], b"HTTP/1.1 200 OK", number)
-            self.assertTrue(blank)
+            self.assertEqual((head[:12], blank), (b"HTTP/1.1 200", b"\r\n\r\n"))
+            self.assertTrue(body, f"only the head came with the first packet of reply {number}")
             self.assertIn("info", json.loads(body))
 
     def test_nodelay_is_on(self) -> None:
@@ -312,12 +252,11 @@ class Connections(WireCase):
             seconds.append(time.perf_counter() - start)
         self.assertLess(statistics.median(seconds), 0.02)
 
-    @params(True, False)
-    def test_calls_in_two_writes(self, nodelay: bool) -> None:
-        """Head first, then the body, on one connection; with TCP_NODELAY at the client, as
-        Ruby's and Python's HTTP libraries set it, and without."""
+    def test_calls_in_two_writes(self) -> None:
+        """Head first, then the body, on one connection, with TCP_NODELAY at the client, as
+        Ruby's and Python's HTTP libraries set it. (Without it the client's own kernel waits.)"""
         env, connection = self.playing(), self.connect()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, nodelay)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         head = f"POST {env}/reset/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n".encode()
         seconds = []
         for _ in range(50):
@@ -327,3 +266,84 @@ class Connections(WireCase):
             self.assertEqual(read_reply(connection)[0], 200)
             seconds.append(time.perf_counter() - start)
         self.assertLess(statistics.median(seconds), 0.02)
+
+    def test_lua_closes_and_says_te(self) -> None:
+        """LuaSocket: `Connection: close, TE` and `TE: trailers`; the server closes, no trailers."""
+        for method, path, body in (
+            ("POST", create(self.server) + "/reset/", b'""'),
+            ("POST", "/v1/envs/", b'{"env_id":"CartPole-v0"}'),
+            ("GET", "/v1/envs/", b""),
+        ):
+            with self.subTest(f"{method} {path}"):
+                connection = self.connect()
+                headers = "TE: trailers\r\nConnection: close, TE\r\nUser-Agent: LuaSocket 3.0\r\n"
+                headers += "Content-Type: application/json\r\n"
+                status, got, reply = talk(connection, method, path, headers, body)
+                self.assertEqual((status, got["connection"]), (200, "close"), reply)
+                self.assertEqual(len(reply), int(got["content-length"]))
+                self.assertEqual(connection.recv(1), b"")
+
+    @params("Host: localhost\r\n", "")
+    def test_http_1_0(self, host: str) -> None:
+        """An old client's own sockets: it reads until the server closes, and knows no chunks."""
+        connection = self.connect()
+        head = f"POST /v1/envs/ HTTP/1.0\r\n{host}Content-Type: application/json\r\n"
+        connection.sendall(head.encode() + b'Content-Length: 24\r\n\r\n{"env_id":"CartPole-v0"}')
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+        head, _, body = received.decode().partition("\r\n\r\n")
+        self.assertEqual(head.split()[1], "200")
+        self.assertNotIn("chunked", head.lower())
+        self.assertEqual(list(json.loads(body)), ["instance_id"])
+
+    @params(
+        ("/v1/envs/", b'{"env_id":"CartPole-v0"}'),
+        ("{env}/step/", b'{"action":1}'),
+        ("{env}/reset/", b"null"),
+        ("{env}/close/", b"{}"),
+    )
+    def test_expect_100_continue(self, path: str, body: bytes) -> None:
+        """curl, and C++ by it, may wait for a 100 before the body, or for a second and no more."""
+        for waits in (True, False):
+            with self.subTest(waits=waits):
+                at, connection = path.format(env=self.playing()), self.connect()
+                head = f"POST {at} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                head += f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode())
+                if waits:
+                    connection.settimeout(0.9)
+                    first = connection.recv(65536, socket.MSG_PEEK).split()[1]
+                    self.assertIn(first, (b"100", b"200"))
+                if not waits or first == b"100":
+                    connection.sendall(body)
+                connection.settimeout(30)
+                self.assertEqual(read_reply(connection)[0], 200)
+
+    @params(
+        ("POST", "{env}/reset/", 200),
+        ("POST", "{env}/monitor/close/", 200),
+        ("POST", "{env}/close/", 200),
+        ("GET", "{env}/action_space/", 200),
+        ("GET", "/v1/envs/", 200),
+        ("POST", "/nowhere", 404),
+        ("PUT", "/v1/envs/", 405),
+        ("POST", "/v1/envs/", 400),
+    )
+    def test_a_body_that_is_not_looked_into(self, method: str, path: str, expected: int) -> None:
+        """Julia sends one with its GETs, many with close; when it comes a moment after the head
+        (two writes), the reply may be gone already, and the connection goes on all the same."""
+        for size, late in ((2, False), (2, True), (9000, True), (20_000, False)):
+            with self.subTest(size=size, late=late):
+                at, connection = path.format(env=create(self.server)), self.connect()
+                head = f"{method} {at} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n"
+                connection.sendall(head.encode() + (b"" if late else b"x" * size))
+                if late:
+                    select.select([connection], [], [], 0.05)
+                    connection.sendall(b"x" * size)
+                status, headers, _ = read_reply(connection)
+                self.assertEqual((status, headers.get("connection")), (expected, None))
+                try:
+                    self.assertEqual(talk(connection, "GET", "/v1/envs/")[0], 200)
+                except ConnectionError as error:
+                    self.fail(f"after the reply, unannounced: {error!r}")

@@ -27,6 +27,7 @@ def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp
         # A `<path:…>` takes the slash along; two rules would make the router redirect.
         for path in (bare,) if bare.endswith(">") and "<path:" in bare else (bare, route.path):
             app.add_url_rule(path, endpoint, view, methods=[route.method])
+    app.before_request(_read_body)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     return app
@@ -38,6 +39,15 @@ class GymHTTPApp(flask.Flask):
     def __init__(self, name: str, service: Service) -> None:
         super().__init__(name, static_folder=None)
         self.service = service
+
+    def wsgi_app(self, environ: Any, start_response: Any) -> list[bytes]:
+        """The WSGI callable. Granian writes head and body at once only where it gets a list."""
+        parts = super().wsgi_app(environ, start_response)
+        try:
+            return [b"".join(parts)]
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
 
     def run(
         self,
@@ -74,13 +84,19 @@ def _view(app: GymHTTPApp, route: Route) -> Any:
         call = Call(
             path,
             request.args,
-            request.get_data() if route.body is not None else b"",
+            request.get_data(),
             request.headers.get("Content-Type", ""),
             request.headers.get("Accept", ""),
         )
         return _response(answer(route, app.service, call))
 
     return view
+
+
+def _read_body() -> None:
+    """Read the body, also where nobody will look into it: a connection with unread bytes can't
+    be kept alive, and who sent them finds it dead at the next call."""
+    flask.request.get_data()
 
 
 def _response(reply: Reply) -> flask.Response:

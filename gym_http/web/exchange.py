@@ -148,4 +148,14 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
     except msgspec.ValidationError as error:
         reason, _, where = str(error).rpartition(" - at ")
         name = where.strip("`").removeprefix("$.")
-        raise BadValue(f"{name}: {reason.lower()}, got {shown(given.get(name))}") from error
+        raise BadValue(f"{name}: {_plain(reason)}, got {shown(given.get(name))}") from error
+
+
+def _plain(reason: str) -> str:
+    """msgspec's words, without the spellings that only `schema` needs."""
+    if reason.startswith("Invalid enum value"):
+        return "expected true or false"
+    kind = reason.partition(", got")[0].replace(" | null", "")
+    for ours, theirs in (("bool | str", "bool"), ("int | float", "int"), (" | array", "")):
+        kind = kind.replace(ours, theirs)
+    return kind[:1].lower() + kind[1:]
