@@ -35,6 +35,24 @@ class FromJSON(unittest.TestCase):
         self.assertEqual(caught.exception.message, "Request is not a valid json")
         self.assertTrue(caught.exception.detail)
 
+    @params(
+        ("[" * 200 + "]" * 200, True),
+        ("[" * 201 + "]" * 201, False),
+        ('{"a":' * 201 + "1" + "}" * 201, False),
+        ("[" + "[]," * 100_000 + "[]]", True),
+        ('["' + "[" * 1000 + '"]', True),
+        ('["]]]]\\\\"' + "," + "[" * 201 + "]" * 202, False),
+        ('["\\"' + "]" * 500 + '",' + "[" * 201 + "]" * 202, False),
+        ('"' + "[" * 1000, False),
+    )
+    def test_depth(self, text, fine):
+        """Brackets in strings count for nothing, neither up nor down."""
+        if fine:
+            self.assertIsInstance(from_json(text.encode()), list)
+        else:
+            with self.assertRaises(InvalidJSON):
+                from_json(text.encode())
+
     @params((b" [1, 2.5]\n", [1, 2.5]), (b'{"a":1,"a":2}', {"a": 2}), (b"-0.0", 0.0))
     def test_reads(self, body, expected):
         self.assertEqual(from_json(body), expected)
