@@ -84,7 +84,11 @@ def unexpected(where: str) -> Internal:
     """The error to answer with for the exception being handled, which is logged under its id."""
     request_id = uuid.uuid4().hex[:12]
     log.exception("request %s: %s failed", request_id, where)
-    return Internal("internal error; the server's log says more", request_id=request_id)
+    return Internal(
+        "internal error",
+        detail=f"the server's log has it under {request_id}",
+        request_id=request_id,
+    )
 
 
 def _reply(value: Any, accept: str) -> Reply:

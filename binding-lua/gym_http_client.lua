@@ -1,0 +1,396 @@
+--- A thin client of gym-http: one method an endpoint. This file alone, with LuaSocket and either
+-- lua-cjson or dkjson, is enough. It runs on Lua 5.1 to 5.4 and LuaJIT.
+--
+--     local gym = require("gym_http_client")
+--     local client = assert(gym.new("http://127.0.0.1:5000"))
+--     local instance_id = assert(client:env_create("CartPole-v1"))
+--     local observation = client:env_reset(instance_id)
+--     local observation, reward, done, info = client:env_step(instance_id, 1)
+--     client:env_close(instance_id)
+--
+-- What fails returns nil, a message, and a code: the server's, such as "unknown_instance", or
+--   "connection"  nothing answered, or it stopped in the middle
+--   "timeout"     no answer in time
+--   "bad_value"   an argument has no JSON form, or an option isn't one (the server's code, too)
+--   "bad_reply"   something else than a gym-http server answered, such as a proxy
+--
+-- JSON's null is nil, as a missing key is. In an array, where nil would be a hole, and for a whole
+-- observation, where nil would be a failure, it is gym.null. (The server writes NaN as null.)
+-- An empty table is written [], which the server takes for an empty object where it expects one;
+-- inside `kwargs`, setmetatable({}, {__jsontype = "object"}) is written {}.
+
+local http = require("socket.http")
+local ltn12 = require("ltn12")
+local socket = require("socket")
+
+local gym = {}
+local Client = {}
+Client.__index = Client
+
+gym.null = setmetatable({}, { __tostring = function() return "null" end })
+
+-- ---- JSON: the library reads, and quotes strings; arrays, objects and numbers are written here.
+-- The libraries write 14 digits of a double (dkjson always, lua-cjson 2.1.0 at most), which is
+-- another double, and they don't agree on the empty table.
+
+local ADAPTERS = {
+  cjson = function(cjson)
+    local own = cjson.new() -- with its own settings, whatever the program does to cjson's
+    return { null = own.null, quote = own.encode, decode = own.decode }
+  end,
+  dkjson = function(dkjson)
+    local function decode(text)
+      local value, _, problem = dkjson.decode(text, 1, gym.null, nil, nil) -- nil: no metatables
+      if problem then error(problem, 0) end
+      return value
+    end
+    return { null = gym.null, quote = dkjson.quotestring, decode = decode }
+  end,
+}
+
+local function load_json(name)
+  for _, candidate in ipairs(name and { name } or { "cjson", "dkjson" }) do
+    local found, library = pcall(require, candidate)
+    if found and ADAPTERS[candidate] then return ADAPTERS[candidate](library) end
+  end
+  local wanted = tostring(name or "cjson or dkjson")
+  return nil, ("no JSON library %s: luarocks install lua-cjson, or dkjson"):format(wanted)
+end
+
+local function without_null(value, null)
+  if type(value) ~= "table" then return value end
+  local in_array = value[1] ~= nil
+  for key, item in pairs(value) do
+    if item == null then value[key] = in_array and gym.null or nil end
+    without_null(item, null)
+  end
+  return value
+end
+
+local function decode(json, text)
+  local value = json.decode(text)
+  return text:find("null", 1, true) and without_null(value, json.null) or value
+end
+
+-- 17 digits, which is what a double needs to arrive as the same double.
+local function number_text(number)
+  local finite = number == number and math.abs(number) ~= math.huge
+  if not finite then error("NaN and Infinity have no JSON form", 0) end
+  if math.type and math.type(number) == "integer" then return ("%d"):format(number) end
+  local text = ("%.17g"):format(number):gsub(",", ".") -- a comma, in some locales
+  return text == "-0" and "-0.0" or text
+end
+
+-- Raises a string for what JSON doesn't have.
+local function encode(json, value, depth)
+  local kind = type(value)
+  if value == nil or value == gym.null then return "null" end
+  if kind == "boolean" then return tostring(value) end
+  if kind == "number" then return number_text(value) end
+  if kind == "string" then return json.quote(value) end
+  if kind ~= "table" then error(("a %s has no JSON form"):format(kind), 0) end
+  if depth > 100 then error("nested too deeply; does a table contain itself?", 0) end
+
+  local parts, metatable = {}, getmetatable(value)
+  local is_object = type(metatable) == "table" and metatable.__jsontype == "object"
+  if is_object or type(next(value)) == "string" then
+    for key, item in pairs(value) do
+      if type(key) ~= "string" then error("a table has both names and other keys", 0) end
+      parts[#parts + 1] = json.quote(key) .. ":" .. encode(json, item, depth + 1)
+    end
+    return "{" .. table.concat(parts, ",") .. "}"
+  end
+  local count = 0
+  for _ in pairs(value) do count = count + 1 end
+  for index = 1, count do
+    if value[index] == nil then error("an array has a hole; gym.null can fill it", 0) end
+    parts[index] = encode(json, value[index], depth + 1)
+  end
+  return "[" .. table.concat(parts, ",") .. "]"
+end
+
+local function to_json(self, value)
+  local fine, text = pcall(encode, self.json, value, 0)
+  if not fine then return nil, text, "bad_value" end
+  return text
+end
+
+-- ---- the funnel
+
+local function percent_encode(value)
+  local function code(char) return ("%%%02X"):format(char:byte()) end
+  return (tostring(value):gsub("[^A-Za-z0-9._~-]", code))
+end
+
+local function env(instance_id, rest)
+  return "/v1/envs/" .. percent_encode(instance_id) .. "/" .. (rest or "")
+end
+
+-- A `create` for socket.http whose sockets keep to our timeout. By itself socket.http sets the one
+-- that the whole program shares, and LuaSec sets its own until it is connected.
+local function sockets_with_timeout(open, timeout)
+  return function()
+    local sock, problem = open()
+    if not sock then return nil, problem end
+    sock:settimeout(timeout)
+    local kept = { settimeout = function() return 1 end }
+    function kept.connect(_, host, port)
+      local connected, reason = sock:connect(host, port)
+      sock:settimeout(timeout)
+      return connected, reason
+    end
+    local function forward(_, name)
+      return function(_, ...) return sock[name](sock, ...) end
+    end
+    return setmetatable(kept, { __index = forward })
+  end
+end
+
+local IS_TIMEOUT = { [408] = true, timeout = true, wantread = true, wantwrite = true }
+
+-- One request. Returns the reply's body and content type.
+local function send(self, method, path, body)
+  local chunks = {}
+  local fine, done, status, headers, line = pcall(http.request, {
+    url = self.remote_base .. path,
+    method = method,
+    headers = {
+      accept = "application/json",
+      authorization = self.token and "Bearer " .. self.token,
+      ["content-type"] = body and "application/json",
+      ["content-length"] = body and #body,
+    },
+    source = body and ltn12.source.string(body),
+    sink = ltn12.sink.table(chunks),
+    create = self.create,
+    redirect = false, -- it would take the token anywhere
+  })
+  if not fine then done, status = nil, done end
+  if not done or not headers then -- socket.http reads none of a 408, and makes a 200 of non-HTTP
+    if IS_TIMEOUT[status] then
+      return nil, ("%s: no answer within %g s"):format(self.remote_base, self.timeout), "timeout"
+    end
+    local reason = done and "no HTTP answer" or tostring(status)
+    return nil, ("%s: %s"):format(self.remote_base, reason), "connection"
+  end
+  local text = table.concat(chunks)
+  if status >= 200 and status < 300 then return text, headers["content-type"] end
+  local readable, reply = pcall(decode, self.json, text)
+  if not (readable and type(reply) == "table" and type(reply.message) == "string") then
+    return nil, ("%s: %s"):format(line, text:sub(1, 200)), "bad_reply"
+  end
+  local detail = reply.detail and (" (%s)"):format(reply.detail) or ""
+  return nil, reply.message .. detail, reply.code or "bad_reply"
+end
+
+-- The same, with the body of the reply as a table.
+local function exchange(self, method, path, body)
+  local text, message, code = send(self, method, path, body)
+  if not text then return nil, message, code end
+  local readable, reply = pcall(decode, self.json, text)
+  if readable and type(reply) == "table" then return reply end
+  return nil, ("the answer is no JSON object: %s"):format(text:sub(1, 200)), "bad_reply"
+end
+
+local function get(self, path, name, value)
+  local query = value ~= nil and "?" .. name .. "=" .. percent_encode(value) or ""
+  return exchange(self, "GET", path .. query)
+end
+
+-- What is wrong with the body comes as message and code, as `with_options` returns them.
+local function post(self, path, body, message, code)
+  if message then return nil, message, code end
+  local text
+  text, message, code = to_json(self, body)
+  if not text then return nil, message, code end
+  return exchange(self, "POST", path, text == "[]" and "{}" or text)
+end
+
+-- Adds options to a body. Refuses those that aren't among `names`: a misspelt one is not obeyed.
+local function with_options(body, options, names)
+  options = options or {}
+  if type(options) ~= "table" then return nil, "options: expected a table", "bad_value" end
+  for name, value in pairs(options) do
+    if not (" " .. names .. " "):find(" " .. tostring(name) .. " ", 1, true) then
+      return nil, ("unknown option %s; there is: %s"):format(tostring(name), names), "bad_value"
+    end
+    body[name] = value
+  end
+  return body
+end
+
+local function pick(name, reply, message, code)
+  if not reply then return nil, message, code end
+  if reply[name] == nil then return nil, ("the answer has no '%s'"):format(name), "bad_reply" end
+  return reply[name]
+end
+
+local function succeeded(reply, message, code)
+  if not reply then return nil, message, code end
+  return true
+end
+
+local function observation_of(reply)
+  return reply.observation == nil and gym.null or reply.observation
+end
+
+-- ---- instances
+
+--- Make an environment. Returns its instance_id, and a warning where another version serves a
+-- retired id.
+-- options: seed, for the first reset and for samples of actions; engine, "gymnasium" or "gym";
+-- kwargs, for the environment's constructor; render_mode; max_episode_steps.
+function Client:env_create(env_id, options)
+  local names, body = "seed engine kwargs render_mode max_episode_steps", { env_id = env_id }
+  local reply, message, code = post(self, "/v1/envs/", with_options(body, options, names))
+  if not reply then return nil, message, code end
+  return reply.instance_id, reply.warning
+end
+
+--- Every instance of the server: instance_id -> env_id as it was asked for.
+function Client:env_list_all() return pick("all_envs", get(self, "/v1/envs/")) end
+
+--- What the server knows of an instance: env_id, engine, steps, episodes, …
+function Client:env_info(instance_id) return get(self, env(instance_id)) end
+
+--- End an instance, and the recording on it. Returns true.
+function Client:env_close(instance_id)
+  return succeeded(post(self, env(instance_id, "close/"), {}))
+end
+
+-- ---- an environment's life
+
+--- Begin an episode. Returns observation, info. options: seed; options, for the environment.
+function Client:env_reset(instance_id, options)
+  local path = env(instance_id, "reset/")
+  local reply, message, code = post(self, path, with_options({}, options, "seed options"))
+  if not reply then return nil, message, code end
+  return observation_of(reply), reply.info
+end
+
+--- Advance by one step. Returns observation, reward, done, info, terminated, truncated.
+-- render: true or false, or a table of options: render.
+function Client:env_step(instance_id, action, render)
+  local options = type(render) == "table" and render or { render = render }
+  local path, body = env(instance_id, "step/"), { action = action }
+  local reply, message, code = post(self, path, with_options(body, options, "render"))
+  if not reply then return nil, message, code end
+  local terminated, truncated = reply.terminated, reply.truncated
+  return observation_of(reply), reply.reward, reply.done, reply.info, terminated, truncated
+end
+
+--- The present frame: the bytes of a PNG, or the text of a text renderer; and its content type.
+function Client:env_render(instance_id) return send(self, "GET", env(instance_id, "render/")) end
+
+-- ---- spaces
+
+--- The action space: {name = "Discrete", n = …}, {name = "Box", shape = …}, …
+function Client:env_action_space_info(instance_id)
+  return pick("info", get(self, env(instance_id, "action_space/")))
+end
+
+--- A random action.
+function Client:env_action_space_sample(instance_id)
+  return pick("action", get(self, env(instance_id, "action_space/sample")))
+end
+
+--- Whether x is an action.
+function Client:env_action_space_contains(instance_id, x)
+  local text, message, code = to_json(self, x)
+  if not text then return nil, message, code end
+  local path = env(instance_id, "action_space/contains/" .. percent_encode(text))
+  return pick("member", get(self, path))
+end
+
+--- The observation space, described as the action space is.
+function Client:env_observation_space_info(instance_id)
+  return pick("info", get(self, env(instance_id, "observation_space/")))
+end
+
+--- Whether {value = x} is an observation; of other keys, whether they are the space's.
+function Client:env_observation_space_contains(instance_id, params)
+  return pick("member", post(self, env(instance_id, "observation_space/contains"), params))
+end
+
+-- ---- recordings and scores
+
+--- Record episodes into a directory of the server, from the next reset on. Returns true.
+-- force: delete a recording that is there. resume: add to it. video_callable: film no episode
+-- (false), those of Gym's schedule (true), or every N-th. Or one table of these options.
+function Client:env_monitor_start(instance_id, directory, force, resume, video_callable)
+  local options = type(force) == "table" and force
+    or { force = force, resume = resume, video_callable = video_callable }
+  local path, body = env(instance_id, "monitor/start/"), { directory = directory }
+  return succeeded(post(self, path, with_options(body, options, "force resume video_callable")))
+end
+
+--- End the recording. The instance goes on. Returns true.
+function Client:env_monitor_close(instance_id)
+  return succeeded(post(self, env(instance_id, "monitor/close/"), {}))
+end
+
+local function given(text) return text ~= "" and text or nil end
+
+--- Put the recordings in a directory of the server on its scoreboard. Returns true.
+-- api_key: names the uploader; by default that of the variables GYM_HTTP_API_KEY or
+-- OPENAI_GYM_API_KEY. Or one table of these options: algorithm_id, api_key.
+function Client:upload(training_dir, algorithm_id, api_key)
+  local options = type(algorithm_id) == "table" and algorithm_id
+    or { algorithm_id = algorithm_id, api_key = api_key }
+  local body, wrong, code =
+    with_options({ training_dir = training_dir }, options, "algorithm_id api_key")
+  if not body then return nil, wrong, code end
+  body.api_key = given(body.api_key) or given(os.getenv("GYM_HTTP_API_KEY"))
+    or given(os.getenv("OPENAI_GYM_API_KEY"))
+  return succeeded(post(self, "/v1/upload/", body))
+end
+
+--- The scores of each environment, or of `env_id` alone, best first.
+function Client:scoreboard(env_id)
+  return pick("entries", get(self, "/v1/scoreboard/", "env_id", env_id))
+end
+
+-- ---- the server
+
+--- The environments that env_create can make, of both engines or of `engine` alone.
+function Client:registry(engine)
+  return pick("envs", get(self, "/v1/registry/", "engine", engine))
+end
+
+--- Close every environment and end the server. Returns true.
+function Client:shutdown_server() return succeeded(send(self, "POST", "/v1/shutdown/", "{}")) end
+
+-- ---- making a client
+
+--- A client of the server at `remote_base`, such as "http://127.0.0.1:5000".
+-- options: token, for servers that ask for one; timeout, in seconds, of each wait for the server
+-- (60); json, "cjson" or "dkjson" (the first that is there); tls, LuaSec's settings for https.
+function gym.new(remote_base, options)
+  local settings, message, code = with_options({ timeout = 60 }, options, "token timeout json tls")
+  if not settings then return nil, message, code end
+  local scheme = tostring(remote_base):match("^(https?)://[^/]")
+  if not scheme then
+    local text = "the server's URL is http://… or https://…, not %s"
+    return nil, text:format(tostring(remote_base)), "bad_value"
+  end
+  local timeout = tonumber(settings.timeout)
+  if not (timeout and timeout > 0) then return nil, "timeout: expected seconds", "bad_value" end
+  local json, missing = load_json(settings.json)
+  if not json then return nil, missing, "missing_library" end
+  local open = socket.tcp
+  if scheme == "https" then
+    local found, https = pcall(require, "ssl.https")
+    missing = "https needs LuaSec: luarocks install luasec"
+    if not found then return nil, missing, "missing_library" end
+    open = https.tcp(settings.tls)
+  end
+  return setmetatable({
+    remote_base = remote_base:gsub("/+$", ""),
+    token = settings.token,
+    timeout = timeout,
+    json = json,
+    create = sockets_with_timeout(open, timeout),
+  }, Client)
+end
+
+return gym
