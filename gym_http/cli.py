@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,14 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise click.UsageError(str(error)) from error
 
 
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            raise click.ClickException(f"--import {module}: {error}") from error
+
+
 @click.group()
 @click.version_option(__version__, package_name="gym-http")
 def main() -> None:
@@ -61,20 +70,14 @@ def main() -> None:
 def serve(**options: Any) -> None:
     """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
     settings = _settings(options)
-    from gym_http import environments
+    from gym_http import engines, environments
     from gym_http.web import serve as server
 
     server.start_logging(settings.log_level)
-    for module in settings.imports:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise click.ClickException(f"--import {module}: {error}") from error
+    _import(settings.imports)
     count = sum(env.missing is None for env in environments.registered("gymnasium"))
-    greeting = (
-        f"Serving on {{url}}: {count} Gymnasium environments, and those of the gym package. "
-        "Ctrl-C ends it."
-    )
+    more = ", and those of the gym package" if engines.gym_is_installed() else ""
+    greeting = f"Serving on {{url}}: {count} Gymnasium environments{more}. Ctrl-C ends it."
     try:
         server.serve(settings, greeting)
     except server.PortInUse as error:
@@ -88,8 +91,7 @@ def envs(engine: str | None, imports: tuple[str, ...]) -> None:
     """List the environments that a server here can make."""
     from gym_http import environments
 
-    for module in imports:
-        importlib.import_module(module)
+    _import(imports)
     try:
         known = environments.registered(engine)
     except GymHTTPError as error:
@@ -106,6 +108,7 @@ def scores(env_id: str | None, **options: Any) -> None:
     """Print the scoreboard."""
     from gym_http.scoreboard.store import Scoreboard
 
+    logging.getLogger("gym_http").setLevel(logging.CRITICAL)  # the error below says it all
     try:
         entries = Scoreboard(_settings(options).data_dir).ranked(env_id)
     except GymHTTPError as error:

@@ -106,12 +106,17 @@ def engine(name: str) -> Engine:
     raise BadValue(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
 
 
+def gym_is_installed() -> bool:
+    """Whether the second engine is there; doesn't import it."""
+    return _found("gym") and _found("shimmy")
+
+
 def missing_need(spec: Any) -> str | None:
     """What has to be installed before `spec` can be built; None when nothing is."""
     entry = spec.entry_point
     if callable(entry):  # Gymnasium's placeholders for what moved to another package
         moved = getattr(entry, "__name__", "").startswith("_raise")
-        return "it has moved to another package" if moved else None
+        return "gymnasium-robotics, where it has moved" if moved else None
     home = str(entry).partition(":")[0] + "."
     for prefix, (module, install) in _NEEDS.items():
         if home.startswith(prefix + "."):
