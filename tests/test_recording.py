@@ -1,8 +1,15 @@
 """Recordings, without a server: the files, what is counted, and reading them back."""
 
+import contextlib
 import json
 import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
 import unittest
+from pathlib import Path
 
 import numpy as np
 from nose2.tools import params
@@ -17,6 +24,7 @@ from gym_http.errors import (
 from gym_http.recording import files, journal, reader
 from gym_http.recording.recorder import every, gyms_schedule, never
 from tests.recordings import ENV_INFO, Recordings
+from tests.support import ROOT
 
 
 class Files(Recordings):
@@ -178,16 +186,35 @@ class AfterAKill(Recordings):
             reader.load(self.directory)
 
     def test_a_directory_that_can_only_be_read(self):
-        self.leave(4)
-        self.directory.chmod(0o555)
-        self.addCleanup(self.directory.chmod, 0o755)
-        self.assertEqual(reader.load(self.directory).episode_lengths, [4])
+        path = self.leave(4)
+        code = (
+            "import os, sys, pathlib\n"
+            "from gym_http.recording import reader\n"
+            "if os.getuid() == 0: os.setuid(65534)\n"
+            "print(reader.load(pathlib.Path(sys.argv[1])).episode_lengths)\n"
+        )
+        for part in (self.directory, *self.directory.parents):
+            if part.is_relative_to(tempfile.gettempdir()) and part != Path(tempfile.gettempdir()):
+                part.chmod(0o555)
+                self.addCleanup(part.chmod, 0o755)
+        ended = subprocess.run(
+            [sys.executable, "-c", code, str(self.directory)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+        self.assertEqual((ended.stdout, ended.returncode), ("[4]\n", 0), ended.stderr)
+        self.assertTrue(path.exists())
 
     def test_a_journal_with_rubbish_in_the_middle(self):
         path = self.leave(4)
-        path.write_bytes(path.read_bytes() + b"rubbish\n")
-        with self.assertRaisesRegex(NoRecording, "can't be read"):
-            reader.load(self.directory)
+        for line in (b"rubbish", b"5", b'{"kind": "episode", "timestamp": "x"}', b"[" * 100_000):
+            path.write_bytes(path.read_bytes() + line + b"\n")
+        whole = b'{"kind": "episode", "timestamp": 9, "length": 6, "reward": 1, "type": "t"}\n'
+        path.write_bytes(path.read_bytes() + whole)
+        with self.assertLogs("gym_http.recording.journal", "WARNING") as logged:
+            self.assertEqual(reader.load(self.directory).episode_lengths, [4, 6])
+        self.assertEqual(len(logged.output), 4)
 
 
 class Reading(Recordings):
@@ -220,24 +247,61 @@ class Reading(Recordings):
         self.assertEqual(recording.videos[0][0].parent, self.directory)
 
     def test_of_different_environments(self):
-        for env_id in ("CartPole-v1", "Acrobot-v1"):
-            recorder = self.recorder(env_info={**ENV_INFO, "env_id": env_id}, resume=True)
-            self.play(recorder, 2)
-            recorder.close()
+        other = {**ENV_INFO, "env_id": "Acrobot-v1"}
+        recorder = self.recorder()
+        self.play(recorder, 2)
+        recorder.close()
+        with self.assertRaisesRegex(RecordingExists, "of another environment"):
+            self.recorder(env_info=other, resume=True)
+        manifest = {"stats": self.only("*.stats.json").name, "videos": [], "env_info": other}
+        files.manifest_path(self.directory, "9.9").write_text(json.dumps(manifest))
         with self.assertRaisesRegex(NoRecording, "different environments"):
             reader.load(self.directory)
 
-    @params("{", "[]", "{}", '{"stats": "gone.json", "videos": [], "env_info": {}}')
+    @params(
+        "{",
+        "[]",
+        "{}",
+        '{"stats": "gone.json", "videos": [], "env_info": {}}',
+        '{"stats": 5}',
+        '{"stats": "gone.json", "env_info": null}',
+        "[" * 100_000,
+    )
     def test_a_manifest_that_is_none(self, text):
         self.directory.mkdir(parents=True)
         files.manifest_path(self.directory, "0.1").write_text(text)
         with self.assertRaises(NoRecording):
             reader.load(self.directory)
 
-    @params("[]", '{"timestamps": [1.0]}', '{"timestamps": 5}')
+    @params(
+        "[]",
+        '{"timestamps": [1.0]}',
+        '{"timestamps": 5}',
+        '{"timestamps": [1], "episode_lengths": [1], "episode_rewards": ["a"]}',
+        '{"timestamps": [1], "episode_lengths": [1], "episode_rewards": [1]}',
+        "[" * 100_000,
+    )
     def test_stats_that_are_none(self, text):
         self.recorder().close()
         self.only("*.stats.json").write_text(text)
+        with self.assertRaises(NoRecording):
+            reader.load(self.directory)
+
+    @params({}, {"gym_version": "1"}, {"env_id": None}, {"env_id": ["x"]})
+    def test_of_nobody_knows_what(self, env_info):
+        recorder = self.recorder()
+        self.play(recorder, 2)
+        recorder.close()
+        manifest = {**self.content("*.manifest.json"), "env_info": env_info}
+        self.only("*.manifest.json").write_text(json.dumps(manifest))
+        with self.assertRaisesRegex(NoRecording, "don't say"):
+            reader.load(self.directory)
+
+    def test_what_only_looks_like_a_recording(self):
+        self.directory.mkdir(parents=True)
+        files.journal_path(self.directory, "0.1").mkdir()
+        files.journal_path(self.directory, "0.2").symlink_to("/no/such/file")
+        files.manifest_path(self.directory, "0.3").mkdir()
         with self.assertRaises(NoRecording):
             reader.load(self.directory)
 
@@ -268,14 +332,104 @@ class TheDisk(Recordings):
         with self.assertRaisesRegex(BadDirectory, "recording"):
             self.recorder()
 
-    def test_its_failure_waits_for_close(self):
+    def test_briefly_full(self):
+        """The line that didn't fit is lost, whole; those before and behind it are not. The
+        failure waits for close: a step that the environment made is answered."""
         recorder = self.recorder()
-        os.close(recorder._journal._fd)
-        recorder._journal._fd = os.open("/dev/full", os.O_WRONLY)
-        with self.assertLogs("gym_http.recording.recorder", "ERROR"):
-            self.play(recorder, 2, 3)
+        self.play(recorder, 2)
+        size = self.only("*.journal.jsonl").stat().st_size
+        with largest_file(size + 30), self.assertLogs("gym_http.recording.recorder", "ERROR"):
+            self.play(recorder, 3)
+        self.play(recorder, 4)
         with self.assertRaisesRegex(StorageFailed, "incomplete: No space"):
             recorder.close()
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2, 4])
+
+    def test_full_from_the_start(self):
+        before = len(os.listdir("/dev/fd"))
+        with largest_file(0), self.assertRaisesRegex(BadDirectory, "can't record"):
+            self.recorder()
+        self.assertEqual(os.listdir(self.directory), [])
+        self.assertEqual(len(os.listdir("/dev/fd")), before)
+        self.recorder().close()
+
+
+class AtOnce(Recordings):
+    def test_monitors_and_readers_of_one_directory(self):
+        """Agents that begin, end and score recordings in one directory, all at once: no
+        acknowledged episode is lost, and nothing fails but for a reason."""
+        wrong = []
+
+        def record(length):
+            try:
+                for _ in range(15):
+                    recorder = self.recorder(resume=True)
+                    self.play(recorder, length)
+                    recorder.close()
+            except Exception as error:
+                wrong.append(error)
+
+        def read():
+            for _ in range(30):
+                try:
+                    reader.load(self.directory)
+                except (NoRecording, RecordingOpen):
+                    pass
+                except Exception as error:
+                    wrong.append(error)
+
+        self.recorder().close()
+        threads = [threading.Thread(target=record, args=(n,)) for n in (1, 2, 3)]
+        threads += [threading.Thread(target=read) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+        lengths = reader.load(self.directory).episode_lengths
+        self.assertEqual(sorted(lengths), [1] * 15 + [2] * 15 + [3] * 15)
+
+    def test_only_one_gets_a_fresh_directory(self):
+        outcomes = []
+
+        def start():
+            with contextlib.suppress(RecordingExists, RecordingOpen):
+                outcomes.append(self.recorder())
+
+        threads = [threading.Thread(target=start) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(outcomes), 1)
+        outcomes[0].close()
+
+    def test_readers_of_a_killed_recording(self):
+        recorder = self.recorder()
+        self.play(recorder, 2)
+        os.close(recorder._journal._fd)
+        outcomes = []
+
+        def read():
+            outcomes.append(reader.load(self.directory).episode_lengths)
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(outcomes, [[2]] * 8)
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Let no file of this process grow beyond `size` bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Schedules(unittest.TestCase):

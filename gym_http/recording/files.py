@@ -6,8 +6,15 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows: a journal that is still written can't be told from a stale one
+    fcntl = None  # type: ignore[assignment]
 
 PREFIX = "openaigym"
 _monitor_ids = itertools.count()
@@ -30,18 +37,17 @@ def video_path(directory: Path, infix: str, episode: int, suffix: str) -> Path:
 
 
 def manifests(directory: Path) -> list[Path]:
-    return sorted(directory.glob(f"{PREFIX}.manifest.*.manifest.json"))
+    return _regular(directory.glob(f"{PREFIX}.manifest.*.manifest.json"))
 
 
 def journals(directory: Path) -> list[Path]:
-    return sorted(directory.glob(f"{PREFIX}.episode_batch.*.journal.jsonl"))
+    return _regular(directory.glob(f"{PREFIX}.episode_batch.*.journal.jsonl"))
 
 
 def infix_of(path: Path) -> str:
     """`{monitor_id}.{pid}`, which all files of one recording share."""
-    found = re.match(rf"{PREFIX}\.\w+\.(\d+\.\d+)\.", path.name)
-    if found is None:
-        raise ValueError(f"{path.name} is not one of a recording's files")
+    found = re.match(rf"{PREFIX}\.\w+\.(.+)\.(manifest\.json|journal\.jsonl)$", path.name)
+    assert found is not None, path.name
     return found.group(1)
 
 
@@ -71,3 +77,39 @@ def write_whole(path: Path, content: Any) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content), encoding="utf-8")
     os.replace(part, path)
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keep every other monitor and reader, of this process and of others, out of `directory`.
+
+    For looking at what is there and acting on it; not for the time of a recording. The lock is
+    the directory's own, so that no file is left for it.
+    """
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        if fcntl is not None:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            except OSError:  # a file system without locks
+                pass
+        yield
+    finally:
+        os.close(fd)
+
+
+def lock(fd: int) -> bool:
+    """Take the lock of an open file, for as long as it stays open; False where another has it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _regular(paths: Iterator[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.is_file())

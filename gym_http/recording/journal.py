@@ -3,7 +3,7 @@
 A line is in the operating system's hands before the episode's last step is answered, so that a
 kill -9 takes no finished episode, and its cost doesn't depend on how many there were. Whoever
 comes next (the recorder when it closes, or a reader after a crash) folds the journal into Gym's
-stats file and manifest.
+stats file and manifest, with the directory held.
 
 An open journal is locked. The lock ends with its process, however that ends, so that a journal
 which can be locked is one that nobody writes any more.
@@ -11,28 +11,37 @@ which can be locked is one that nobody writes any more.
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
-from gym_http.recording import files
+import msgspec
 
-try:
-    import fcntl
-except ImportError:  # Windows: a journal that is still written can't be told from a stale one
-    fcntl = None  # type: ignore[assignment]
+from gym_http.recording import files
+from gym_http.recording.form import Manifest, Stats
+
+log = logging.getLogger(__name__)
 
 
 class Journal:
     """The one writer of a journal."""
 
     def __init__(self, directory: Path, infix: str, env_info: dict[str, Any]) -> None:
+        """The caller holds the directory. Raises OSError, and then leaves nothing behind."""
         self._path = files.journal_path(directory, infix)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.open(self._path, flags, 0o644)
-        _lock(self._fd)
-        self._write(kind="start", env_info=env_info)
+        self._size = 0
+        try:
+            files.lock(self._fd)
+            self._write(kind="start", env_info=env_info)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            os.close(self._fd)
+            raise
 
     def first_reset(self, timestamp: float) -> None:
         self._write(kind="first_reset", timestamp=timestamp)
@@ -46,83 +55,79 @@ class Journal:
     def close(self) -> None:
         """Fold the journal into Gym's files and delete it."""
         try:
-            fold(self._path)
+            with files.held(self._path.parent):
+                fold(self._path)
         finally:
             os.close(self._fd)
 
     def _write(self, **line: Any) -> None:
-        os.write(self._fd, json.dumps(line).encode() + b"\n")
+        """Append a line, whole or not at all. Raises OSError."""
+        data = json.dumps(line).encode() + b"\n"
+        written = os.write(self._fd, data)
+        if written < len(data):
+            os.ftruncate(self._fd, self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += written
 
 
-def read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(stats, manifest) of the journal at `path`, up to its last whole line."""
-    infix = files.infix_of(path)
-    stats: dict[str, Any] = {
-        "initial_reset_timestamp": None,
-        "timestamps": [],
-        "episode_lengths": [],
-        "episode_rewards": [],
-        "episode_types": [],
-    }
-    manifest: dict[str, Any] = {
-        "stats": files.stats_path(path.parent, infix).name,
-        "videos": [],
-        "env_info": {},
-    }
+def read(path: Path) -> tuple[Stats, Manifest]:
+    """What the journal at `path` tells. A line that can't be read is passed over: one torn by a
+    kill is the last, and whatever else befell one, the others still hold."""
+    stats = Stats()
+    manifest = Manifest(stats=files.stats_path(path.parent, files.infix_of(path)).name)
     for text in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is torn
-        line = json.loads(text)
-        if line["kind"] == "start":
-            manifest["env_info"] = line["env_info"]
-        elif line["kind"] == "first_reset":
-            stats["initial_reset_timestamp"] = line["timestamp"]
-        elif line["kind"] == "episode":
-            stats["timestamps"].append(line["timestamp"])
-            stats["episode_lengths"].append(line["length"])
-            stats["episode_rewards"].append(line["reward"])
-            stats["episode_types"].append(line["type"])
-        elif line["kind"] == "video":
-            manifest["videos"].append([line["video"], line["meta"]])
+        try:
+            line = msgspec.convert(json.loads(text), _Line)
+        except (ValueError, RecursionError) as error:
+            log.warning("%s: a line can't be read: %s", path.name, error)
+            continue
+        if line.kind == "start":
+            manifest.env_info = line.env_info
+        elif line.kind == "first_reset":
+            stats.initial_reset_timestamp = line.timestamp
+        elif line.kind == "episode":
+            stats.timestamps.append(line.timestamp)
+            stats.episode_lengths.append(line.length)
+            stats.episode_rewards.append(line.reward)
+            stats.episode_types.append(line.type)
+        elif line.kind == "video":
+            manifest.videos.append((line.video, line.meta))
     return stats, manifest
+
+
+class _Line(msgspec.Struct):
+    kind: str
+    env_info: dict[str, Any] = {}
+    timestamp: float = 0.0
+    length: int = 0
+    reward: float = 0.0
+    type: str = "t"
+    video: str = ""
+    meta: str = ""
 
 
 def fold(path: Path) -> None:
     """Write the stats file and then the manifest, whose presence says complete; end the journal."""
     infix = files.infix_of(path)
     stats, manifest = read(path)
-    if manifest["env_info"]:  # else it was killed before its first line was whole
-        files.write_whole(files.stats_path(path.parent, infix), stats)
-        files.write_whole(files.manifest_path(path.parent, infix), manifest)
+    if manifest.env_info:  # else it was killed before its first line was whole
+        files.write_whole(files.stats_path(path.parent, infix), msgspec.to_builtins(stats))
+        files.write_whole(files.manifest_path(path.parent, infix), msgspec.to_builtins(manifest))
     path.unlink()
 
 
 def is_open(path: Path) -> bool:
-    """Whether some process still writes this journal."""
+    """Whether some process still writes this journal. The caller holds the directory."""
+    fd = os.open(path, os.O_RDONLY)
     try:
-        fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _lock(fd)
+        return not files.lock(fd)
     finally:
         os.close(fd)
 
 
 def recover(directory: Path) -> None:
-    """Fold the journals that killed processes left in `directory`."""
+    """Fold the journals that killed processes left. The caller holds the directory."""
     for path in files.journals(directory):
         if not is_open(path):
             files.delete_unfinished(directory, files.infix_of(path))
             fold(path)
-
-
-def _lock(fd: int) -> bool:
-    """Take the lock of an open journal; False where another holds it."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gym_http.errors import BadDirectory, NoRecording, RecordingOpen
 from gym_http.recording import files, journal
+from gym_http.recording.form import Manifest, Stats
 
 log = logging.getLogger(__name__)
 
@@ -36,74 +39,92 @@ def load(directory: Path) -> Recording:
     try:
         if not directory.is_dir():
             raise BadDirectory(f"there is no directory {directory}")
-    except (OSError, ValueError) as error:
-        raise BadDirectory(f"{directory} can't be read: {error}") from error
+        with files.held(directory):
+            sources = _sources(directory)
+    except OSError as error:
+        raise BadDirectory(f"{directory} can't be read: {error.strerror}") from error
+    if not sources:
+        raise NoRecording(f"there is no recording in {directory}")
+    return _merge(directory, sources)
+
+
+def env_infos(directory: Path) -> list[dict[str, Any]]:
+    """What each recording in `directory` is of. The caller holds the directory."""
+    return [manifest.env_info for _, manifest in _read_all(directory)]
+
+
+def _sources(directory: Path) -> list[tuple[Stats, Manifest]]:
+    """(stats, manifest) of every recording in `directory`, which the caller holds."""
     if any(journal.is_open(path) for path in files.journals(directory)):
         raise RecordingOpen(f"a monitor is still recording into {directory}; close it first")
     try:
         journal.recover(directory)
     except OSError as error:  # a directory that can only be read is read all the same
         log.info("the journals in %s stay as they are: %s", directory, error)
-    except (ValueError, KeyError) as error:
-        raise NoRecording(f"a journal in {directory} can't be read: {error}") from error
-    sources = _sources(directory)
-    if not sources:
-        raise NoRecording(f"there is no recording in {directory}")
-    return _merge(directory, sources)
+    return _read_all(directory)
 
 
-def _sources(directory: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """(stats, manifest) of every recording in `directory`."""
+def _read_all(directory: Path) -> list[tuple[Stats, Manifest]]:
     sources = []
     journals = files.journals(directory)
     folded_later = {files.infix_of(path) for path in journals}
     for path in files.manifests(directory):
+        if files.infix_of(path) in folded_later:
+            continue
         try:
-            if files.infix_of(path) in folded_later:
-                continue
-            manifest = json.loads(path.read_bytes())
-            stats = json.loads((directory / Path(manifest["stats"]).name).read_bytes())
-            sources.append((_checked(stats), manifest))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            manifest = _checked(path, Manifest)
+            stats = _checked(directory / Path(manifest.stats).name, Stats)
+        except (OSError, ValueError, RecursionError) as error:
             raise NoRecording(f"{path.name} can't be read: {error}") from error
+        sources.append((_whole(stats, path), manifest))
     for path in journals:
         stats, manifest = journal.read(path)
-        if manifest["env_info"]:
+        if manifest.env_info:
             sources.append((stats, manifest))
     return sources
 
 
-def _checked(stats: dict[str, Any]) -> dict[str, Any]:
-    """`stats` with as many types as there are ended episodes. Raises ValueError."""
-    ended = len(stats["timestamps"])
-    stats["episode_types"] = (stats.get("episode_types") or ["t"] * ended)[:ended]
-    for key in ("episode_lengths", "episode_rewards", "episode_types"):
-        if len(stats[key]) != ended:
-            raise ValueError(f"{len(stats[key])} {key} for {ended} timestamps")
-    if ended and not isinstance(stats.get("initial_reset_timestamp"), (int, float)):
-        raise ValueError("initial_reset_timestamp is missing")
+def _checked(path: Path, form: Any) -> Any:
+    """The JSON file as `form`. Raises OSError, ValueError. (Gym writes NaN, so Python's reader.)"""
+    return msgspec.convert(json.loads(path.read_bytes()), form)
+
+
+def _whole(stats: Stats, path: Path) -> Stats:
+    """`stats` with as many types as there are ended episodes. Raises NoRecording."""
+    ended = len(stats.timestamps)
+    stats.episode_types = (stats.episode_types or ["t"] * ended)[:ended]
+    for name in ("episode_lengths", "episode_rewards", "episode_types"):
+        if len(getattr(stats, name)) != ended:
+            raise NoRecording(f"{path.name}: its {name} are not as many as its timestamps")
+    if ended and stats.initial_reset_timestamp is None:
+        raise NoRecording(f"{path.name}: initial_reset_timestamp is missing")
     return stats
 
 
-def _merge(directory: Path, sources: list[tuple[dict[str, Any], dict[str, Any]]]) -> Recording:
-    env_info = sources[0][1]["env_info"]
-    if any(manifest["env_info"] != env_info for _, manifest in sources):
+def _merge(directory: Path, sources: list[tuple[Stats, Manifest]]) -> Recording:
+    env_info = sources[0][1].env_info
+    if any(manifest.env_info != env_info for _, manifest in sources):
         raise NoRecording(f"the recordings in {directory} are of different environments")
+    if not isinstance(env_info.get("env_id"), str):
+        raise NoRecording(f"the recordings in {directory} don't say of which environment")
     episodes = []
     for number, (stats, _) in enumerate(sources):
         columns = (
-            stats[key]
-            for key in ("timestamps", "episode_lengths", "episode_rewards", "episode_types")
+            stats.timestamps,
+            stats.episode_lengths,
+            stats.episode_rewards,
+            stats.episode_types,
         )
         episodes += [(*row, number) for row in zip(*columns, strict=True)]
     if not episodes:
         raise NoRecording(f"no episode was finished in {directory}")
     episodes.sort(key=lambda row: row[0])
     timestamps, lengths, rewards, types, data_sources = map(list, zip(*episodes, strict=True))
-    first = min(stats["initial_reset_timestamp"] for stats, _ in sources if stats["timestamps"])
+    resets = [stats.initial_reset_timestamp for stats, _ in sources if stats.timestamps]
+    first = min((reset for reset in resets if reset is not None), default=timestamps[0])
     videos = [
         (directory / Path(video).name, directory / Path(meta).name)
         for _, manifest in sources
-        for video, meta in manifest["videos"]
+        for video, meta in manifest.videos
     ]
     return Recording(env_info, first, timestamps, lengths, rewards, types, data_sources, videos)

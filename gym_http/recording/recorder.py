@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gym_http.errors import BadDirectory, RecordingExists, RecordingOpen, StorageFailed
-from gym_http.recording import files, journal
+from gym_http.recording import files, journal, reader
 from gym_http.recording.video import Video
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Recorder:
     ) -> None:
         """film: whether to film the episode of that number, counted from 0 at each reset.
 
-        Raises BadDirectory, RecordingExists, RecordingOpen.
+        Raises BadDirectory, RecordingExists, RecordingOpen, NoRecording.
         """
         self.directory = directory
         self._subject = subject
@@ -68,9 +68,10 @@ class Recorder:
         self._failure: OSError | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _make_room(directory, force=force, resume=resume)
-            self._infix = files.new_infix(directory)
-            self._journal = journal.Journal(directory, self._infix, subject.env_info)
+            with files.held(directory):
+                _make_room(directory, subject.env_info, force=force, resume=resume)
+                self._infix = files.new_infix(directory)
+                self._journal = journal.Journal(directory, self._infix, subject.env_info)
         except OSError as error:
             raise BadDirectory(f"can't record into {directory}: {error.strerror}") from error
 
@@ -125,14 +126,19 @@ class Recorder:
             self._failure = self._failure or error
 
 
-def _make_room(directory: Path, *, force: bool, resume: bool) -> None:
-    """Apply `force` and `resume` to what `directory` holds already."""
+def _make_room(directory: Path, env_info: dict[str, Any], *, force: bool, resume: bool) -> None:
+    """Apply `force` and `resume` to what `directory`, which the caller holds, has already."""
     for path in files.journals(directory):
-        if journal.is_open(path) and not (resume and not force):
+        if (force or not resume) and journal.is_open(path):
             raise RecordingOpen(f"another monitor is recording into {directory}")
     if force:
         files.delete_recordings(directory)
     elif resume:
         journal.recover(directory)
+        if any(other != env_info for other in reader.env_infos(directory)):
+            raise RecordingExists(
+                f"{directory} holds a recording of another environment, or of another version of "
+                "its engine; only force, which deletes it, can record there"
+            )
     elif files.manifests(directory) or files.journals(directory):
         raise RecordingExists(f"{directory} holds a recording; force deletes it, resume adds to it")
