@@ -8,22 +8,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from gym_http.errors import BadValue, EnvFailed, GymHTTPError
-from gym_http.registry import Instance
+from gym_http.registry import Episode
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def environments_own_code(instance: Instance, verb: str) -> Iterator[None]:
+def environments_own_code(env_id: str, verb: str, episode: Episode | None = None) -> Iterator[None]:
     """What the environment raises becomes EnvFailed, and its episode is over."""
     try:
         yield
     except GymHTTPError:
         raise
-    except Exception as error:
-        instance.episode.running = False
-        log.exception("%s: %s failed in %s", instance.instance_id, instance.env_id, verb)
-        raise EnvFailed(f"{instance.env_id} failed in {verb}: {_brief(error)}") from error
+    except (Exception, SystemExit) as error:
+        if episode is not None:
+            episode.running = False
+        log.exception("%s failed in %s", env_id, verb)
+        raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
 
 
 @contextmanager
@@ -37,5 +38,5 @@ def refusal_of(options: dict[str, Any] | None) -> Iterator[None]:
         raise BadValue(f"options were refused: {_brief(error)}") from error
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

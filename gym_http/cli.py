@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
+import os
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -52,9 +53,14 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 
 def _import(modules: Sequence[str]) -> None:
+    """Import what registers further environments, also from the directory of the caller."""
+    from gym_http import environments
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     for module in modules:
         try:
-            importlib.import_module(module)
+            environments.import_modules([module])
         except Exception as error:
             raise click.ClickException(f"--import {module}: {error}") from error
 
@@ -116,7 +122,7 @@ def scores(env_id: str | None, **options: Any) -> None:
     if not entries:
         click.echo("No scores yet: record with the monitor, then upload the directory.")
     for entry in entries:
-        mean = "-" if entry["mean"] is None else f"{entry['mean']:.2f} ± {entry['error']:.2f}"
+        mean = "-" if entry["mean"] is None else f"{entry['mean']:.2f} ± {entry['error'] or 0:.2f}"
         click.echo(
             f"{entry['env_id']}  {mean}  {entry['number_episodes']} episodes  "
             f"{entry['algorithm_id'] or '-'}  {entry['uploader']}  {entry['uploaded']:%Y-%m-%d}"

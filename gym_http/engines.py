@@ -9,7 +9,9 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import gymnasium
+import numpy as np
 
+from gym_http import importing
 from gym_http.errors import BadValue, DependencyMissing
 
 # What an environment needs beside its engine, by where its code lives.
@@ -38,7 +40,7 @@ class Engine(Protocol):
         """Why `env_id` isn't in the registry, in the engine's own words."""
         ...
 
-    def build(self, spec: Any, **options: Any) -> gymnasium.Env[Any, Any]:
+    def build(self, spec: Any, /, **options: Any) -> gymnasium.Env[Any, Any]:
         """An environment by its spec, with the time limit and the order checks of its engine."""
         ...
 
@@ -54,7 +56,7 @@ class GymnasiumEngine:
     def explain(self, env_id: str) -> Exception:
         return _raised_by(gymnasium.spec, env_id)
 
-    def build(self, spec: Any, **options: Any) -> gymnasium.Env[Any, Any]:
+    def build(self, spec: Any, /, **options: Any) -> gymnasium.Env[Any, Any]:
         return gymnasium.make(spec, disable_env_checker=True, **options)
 
 
@@ -64,10 +66,12 @@ class GymEngine:
     name = "gym"
 
     def __init__(self) -> None:
-        import gym
-
-        self._gym: Any = gym
-        self.version: str = gym.__version__
+        for old, new in (("bool8", np.bool_), ("float_", np.float64)):
+            if not hasattr(np, old):  # gym's Acrobot and others still ask NumPy 2 for them
+                setattr(np, old, new)
+        self._gym = importing.module("gym")
+        self._adapter = importing.module("shimmy.openai_gym_compatibility").GymV26CompatibilityV0
+        self.version: str = self._gym.__version__
 
     @property
     def registry(self) -> Mapping[str, Any]:
@@ -76,12 +80,10 @@ class GymEngine:
     def explain(self, env_id: str) -> Exception:
         return _raised_by(self._gym.spec, env_id)
 
-    def build(self, spec: Any, **options: Any) -> gymnasium.Env[Any, Any]:
-        from shimmy.openai_gym_compatibility import GymV26CompatibilityV0
-
+    def build(self, spec: Any, /, **options: Any) -> gymnasium.Env[Any, Any]:
         # gym's own checker uses np.bool8, which NumPy 2 no longer has.
         old = self._gym.make(spec, disable_env_checker=True, **options)
-        env = GymV26CompatibilityV0(env=old)
+        env = self._adapter(env=old)
         env.action_space = _with_starts(env.action_space, old.action_space)
         env.observation_space = _with_starts(env.observation_space, old.observation_space)
         return env
@@ -90,9 +92,14 @@ class GymEngine:
 ENGINES = ("gymnasium", "gym")
 
 
-@lru_cache(maxsize=None)
 def engine(name: str) -> Engine:
     """The engine of that name. Raises BadValue, or DependencyMissing where it isn't installed."""
+    with importing.LOCK:
+        return _engine(name)
+
+
+@lru_cache(maxsize=None)
+def _engine(name: str) -> Engine:
     _headless()
     if name == "gymnasium":
         return GymnasiumEngine()
@@ -156,7 +163,11 @@ def _with_starts(new: Any, old: Any) -> Any:
 
 
 def _headless() -> None:
-    """A server draws into memory. SDL would look for a screen and a sound card."""
+    """A server draws into memory. SDL would look for a screen and a sound card, and environments
+    import pygame piece by piece while they draw."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    for name in ("pygame", "pygame.surfarray", "pygame.gfxdraw"):
+        if _found("pygame"):
+            importing.module(name)

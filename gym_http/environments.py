@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
 
-from gym_http import engines
+from gym_http import engines, importing
 from gym_http.engines import Engine, engine
 from gym_http.errors import (
     BadValue,
@@ -76,6 +76,12 @@ def make(recipe: Recipe, policy: Policy) -> Made:
         options["max_episode_steps"] = recipe.max_episode_steps
     env = _build(source, spec, options, recipe.render_mode)
     return Made(env, spec.id, source.name, source.version, warning)
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import what registers further environments. Raises whatever that raises."""
+    for name in names:
+        importing.module(name)
 
 
 def registered(engine_name: str | None = None) -> list[Registered]:
@@ -162,14 +168,15 @@ def _newest_version(source: Engine, name: str) -> str | None:
 
 def _import_module(asked: str, policy: Policy) -> str:
     """The id without its `module:`, which is imported when the server was started to allow it."""
-    module, colon, env_id = asked.partition(":")
-    if not colon:
-        return asked
-    if module not in policy.imports:
+    module, colon, env_id = asked.rpartition(":")
+    if colon and module not in policy.imports:
         raise MalformedEnvId(
             asked, f"this server may not import {module!r}; start it with --import {module}"
         )
-    importlib.import_module(module)
+    if _adapter(env_id):  # it would import any module that its kwargs name
+        raise MalformedEnvId(asked, "ask for the environment itself, with engine 'gym'.")
+    if colon:
+        importing.module(module)
     return env_id
 
 
@@ -201,7 +208,8 @@ def _render_modes(spec: Any) -> list[str] | None:
     """The modes that the environment's class declares; None where only building it would tell."""
     creator = spec.entry_point
     if isinstance(creator, str):
-        creator = gymnasium.envs.registration.load_env_creator(creator)
+        with importing.LOCK:
+            creator = gymnasium.envs.registration.load_env_creator(creator)
     metadata = getattr(creator, "metadata", None)
     if not isinstance(metadata, dict):
         return None

@@ -35,6 +35,7 @@ class GymHTTPError(Exception):
     retryable = False
 
     def __init__(self, message: str, *, detail: str | None = None, **facts: Any) -> None:
+        message = message.encode("utf-8", "replace").decode()  # an environment's words, perhaps
         super().__init__(message)
         self.message = message
         self.detail = detail

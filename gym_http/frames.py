@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from gym_http.backends.contract import Backend
 from gym_http.errors import NotRenderable
@@ -24,10 +25,8 @@ def present_frame(env: Backend) -> Any:
 
 def png_of(frame: Any) -> bytes:
     """The frame as a PNG. Raises NotRenderable where it isn't a picture."""
-    from PIL import Image
-
     pixels = np.asarray(frame)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
         raise NotRenderable(f"the frame is an array of {pixels.dtype} {list(pixels.shape)}")
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "png", compress_level=1)

@@ -21,11 +21,11 @@ def wire_info(info: object) -> tuple[dict[str, Any], list[str]]:
     Arrays stay arrays; tuples and sets become lists; keys become strings. A float that JSON
     can't say becomes a 0-d array, which lets the encoding decide.
     """
-    if not info:
+    if info is None:
         return {}, []
-    dropped: list[str] = []
     if not isinstance(info, Mapping):
         return {}, ["."]
+    dropped: list[str] = []
     return _mapping(info, "", dropped, 0), dropped
 
 

@@ -7,8 +7,11 @@ A line is `+ID` or `-ID`.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -17,10 +20,14 @@ class Ledger:
     def __init__(self, path: Path | None) -> None:
         self._lost: set[str] = set()
         self._fd: int | None = None
-        if path is not None:
+        if path is None:
+            return
+        try:
             if path.exists():
                 self._lost = _alive(path.read_text(encoding="ascii"))
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except (OSError, ValueError) as error:
+            log.warning("after a crash, old ids will be unknown instead of lost: %s", error)
 
     def lost(self, instance_id: str) -> bool:
         """Whether an earlier worker died with this instance."""
@@ -33,8 +40,15 @@ class Ledger:
         self._append(f"-{instance_id}\n")
 
     def _append(self, line: str) -> None:
-        if self._fd is not None:
+        """A convenience that fails is not worth an instance: it is logged, once."""
+        if self._fd is None:
+            return
+        try:
             os.write(self._fd, line.encode("ascii"))
+        except OSError as error:
+            log.warning("after a crash, old ids will be unknown instead of lost: %s", error)
+            os.close(self._fd)
+            self._fd = None
 
 
 def _alive(text: str) -> set[str]:

@@ -19,6 +19,8 @@ from gym_http.errors import Busy, InstanceLost, UnknownInstance
 from gym_http.ledger import Ledger
 from gym_http.recording.recorder import Recorder
 
+MOST_WAITING = 8  # calls on one instance
+
 
 @dataclass
 class Episode:
@@ -51,6 +53,7 @@ class Instance:
     last_length: int | None = None
     recorder: Recorder | None = None
     lock: Any = field(default_factory=threading.Lock)
+    waiting: int = 0
     closed: bool = False
 
 
@@ -74,8 +77,8 @@ class Registry:
                 if instance_id not in self._instances and not self._ledger.lost(instance_id):
                     break
             instance.instance_id = instance_id
-            self._instances[instance_id] = instance
             self._ledger.opened(instance_id)
+            self._instances[instance_id] = instance
         return instance_id
 
     def requested_ids(self) -> dict[str, str]:
@@ -83,26 +86,45 @@ class Registry:
         with self._lock:
             return {key: instance.requested_id for key, instance in self._instances.items()}
 
+    def peek(self, instance_id: str) -> Instance:
+        """The instance, to be looked at only: its numbers, each of which is whole, without
+        waiting for a call on it. Raises UnknownInstance, InstanceLost."""
+        return self._find(instance_id)
+
     @contextmanager
-    def lease(self, instance_id: str, *, use: bool = True) -> Iterator[Instance]:
+    def lease(self, instance_id: str, wait_s: float | None = None) -> Iterator[Instance]:
         """The instance, for this caller alone. Raises UnknownInstance, InstanceLost, Busy.
 
-        use: whether this counts as use; looking at an instance doesn't.
+        wait_s: for the calls before this one; the setting by default.
         """
         instance = self._find(instance_id)
-        if not instance.lock.acquire(timeout=self._busy_timeout_s):
-            raise Busy(
-                f"Instance_id {instance_id} is busy: another call on it has not returned for "
-                f"{self._busy_timeout_s:g} s"
-            )
+        if not instance.lock.acquire(blocking=False):
+            self._wait(instance, self._busy_timeout_s if wait_s is None else wait_s)
         try:
             if instance.closed:
                 raise UnknownInstance(instance_id)
-            if use:
-                instance.last_used = self._clock()
+            instance.last_used = self._clock()
             yield instance
         finally:
             instance.lock.release()
+
+    def _wait(self, instance: Instance, wait_s: float) -> None:
+        """Take the instance's lock within `wait_s`. Raises Busy.
+
+        Only so many may wait: each occupies one of the server's threads, and those who wait for
+        a call that doesn't return would in the end keep everybody else from being served.
+        """
+        name = f"Instance_id {instance.instance_id}"
+        with self._lock:
+            if instance.waiting >= MOST_WAITING:
+                raise Busy(f"{name} is busy: {instance.waiting} calls wait for it already")
+            instance.waiting += 1
+        try:
+            if not instance.lock.acquire(timeout=wait_s):
+                raise Busy(f"{name} is busy: another call has not returned for {wait_s:g} s")
+        finally:
+            with self._lock:
+                instance.waiting -= 1
 
     def remove(self, instance: Instance) -> None:
         """Take the instance out. The caller holds its lease and closes the environment."""

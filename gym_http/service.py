@@ -13,9 +13,9 @@ Values come in as wire values and go out as wire values with arrays at the leave
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from gym_http.backends import BACKENDS
 from gym_http.blame import environments_own_code, refusal_of
 from gym_http.environments import Recipe, Registered
 from gym_http.errors import (
+    Busy,
     GymHTTPError,
     NotRenderable,
     NotStoppable,
@@ -34,6 +35,7 @@ from gym_http.errors import (
 from gym_http.frames import present_frame
 from gym_http.info import wire_info
 from gym_http.ledger import Ledger
+from gym_http.outcomes import Created, Observed, Transition
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
 from gym_http.recording.video import require_encoder
@@ -43,34 +45,6 @@ from gym_http.scoreboard.store import Scoreboard
 from gym_http.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Created:
-    instance_id: str
-    env_id: str  # the one that serves
-    warning: str | None
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What reset answers. info_dropped: paths in info that could not be carried."""
-
-    observation: Any
-    info: dict[str, Any]
-    info_dropped: list[str]
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What step answers. Source: gymnasium.Env.step."""
-
-    observation: Any
-    reward: float
-    terminated: bool
-    truncated: bool
-    info: dict[str, Any]
-    info_dropped: list[str]
 
 
 class Service:
@@ -85,9 +59,11 @@ class Service:
     ) -> None:
         self._settings = settings or Settings()
         self._policy = environments.Policy(self._settings.imports, self._settings.strict_ids)
+        environments.import_modules(self._settings.imports)
         self._clock = clock
         self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
         self._scoreboard = Scoreboard(self._settings.data_dir)
+        self._closing = threading.Lock()
         self.on_shutdown: Callable[[], None] | None = None  # set by who serves
 
     # ---- instances
@@ -100,10 +76,11 @@ class Service:
         opened = BACKENDS["local"](recipe, self._policy)
         env = opened.backend
         try:
-            spaces.describe(env.action_space)
-            spaces.describe(env.observation_space)
-            if seed is not None:
-                env.action_space.seed(seed)
+            with environments_own_code(opened.env_id, "its spaces"):
+                spaces.describe(env.action_space)
+                spaces.describe(env.observation_space)
+                if seed is not None:
+                    env.action_space.seed(seed)
         except GymHTTPError:
             env.close()
             raise
@@ -129,35 +106,51 @@ class Service:
         return self._registry.requested_ids()
 
     def describe(self, instance_id: str) -> dict[str, Any]:
-        """What there is to know of an instance. Times are epoch seconds. Raises UnknownInstance."""
-        with self._registry.lease(instance_id, use=False) as instance:
-            recorder = instance.recorder
-            return {
-                "instance_id": instance_id,
-                "env_id": instance.env_id,
-                "engine": instance.engine,
-                "created": instance.created,
-                "last_used": instance.last_used,
-                "steps": instance.steps,
-                "episodes": instance.episodes,
-                "last_episode_return": instance.last_return,
-                "last_episode_length": instance.last_length,
-                "monitor": str(recorder.directory) if recorder else None,
-            }
+        """What there is to know of an instance, also while a call on it is under way. Times are
+        epoch seconds. Raises UnknownInstance."""
+        instance = self._registry.peek(instance_id)
+        recorder = instance.recorder
+        return {
+            "instance_id": instance_id,
+            "env_id": instance.env_id,
+            "engine": instance.engine,
+            "created": instance.created,
+            "last_used": instance.last_used,
+            "steps": instance.steps,
+            "episodes": instance.episodes,
+            "last_episode_return": instance.last_return,
+            "last_episode_length": instance.last_length,
+            "monitor": str(recorder.directory) if recorder else None,
+        }
 
     def close(self, instance_id: str) -> None:
         """End an instance, and the recording on it. Raises UnknownInstance."""
         with self._registry.lease(instance_id) as instance:
             self._end(instance)
 
-    def close_all(self) -> None:
-        """End every instance. What fails is logged: each of the others still has its turn."""
-        for instance_id in self._registry.requested_ids():
-            try:
-                self.close(instance_id)
-            except GymHTTPError as error:
-                log.error("closing %s: %s", instance_id, error)
-        self._scoreboard.close()
+    def close_all(self, wait_s: float = 1.0) -> None:
+        """End every instance. What fails is logged: each of the others still has its turn.
+
+        wait_s: for all calls under way together. An instance whose call doesn't return stays.
+        """
+        with self._closing:  # who comes second, such as the process's end, waits for the first
+            under_way = [one for one in self.instances() if not self._close_quietly(one, 0.0)]
+            deadline = time.monotonic() + wait_s
+            for instance_id in under_way:
+                if not self._close_quietly(instance_id, max(0.0, deadline - time.monotonic())):
+                    log.error("%s can't be closed: a call on it does not return", instance_id)
+            self._scoreboard.close()
+
+    def _close_quietly(self, instance_id: str, wait_s: float) -> bool:
+        """Whether the instance has ended, even if it failed at that."""
+        try:
+            with self._registry.lease(instance_id, wait_s=wait_s) as instance:
+                self._end(instance)
+        except Busy:
+            return False
+        except Exception as error:
+            log.error("closing %s: %s", instance_id, error)
+        return True
 
     # ---- an environment's life
 
@@ -169,17 +162,18 @@ class Service:
         Source: gymnasium.Env.reset. The seed given at create serves the first reset without one.
         """
         with self._registry.lease(instance_id) as instance:
-            instance.episode = Episode()
             seed = instance.pending_seed if seed is None else seed
-            with environments_own_code(instance, "reset"), refusal_of(options):
-                value, info = instance.env.reset(seed=seed, options=options)
+            with environments_own_code(instance.env_id, "reset", instance.episode):
+                with refusal_of(options):
+                    value, info = instance.env.reset(seed=seed, options=options)
                 observation = spaces.encode(instance.env.observation_space, value)
+                carried = wire_info(info)
             instance.was_reset = True
             instance.pending_seed = None
-            instance.episode.running = True
+            instance.episode = Episode(running=True)
             if instance.recorder is not None:
                 instance.recorder.reset()
-            return Observed(observation, *wire_info(info))
+            return Observed(observation, *carried)
 
     def step(self, instance_id: str, action: Any, render: bool = False) -> Transition:
         """Advance an environment by one step.
@@ -195,10 +189,11 @@ class Service:
             if not episode.running:
                 raise ResetNeeded(_why_reset(instance))
             native = spaces.decode(instance.env.action_space, action)
-            with environments_own_code(instance, "step"):
+            with environments_own_code(instance.env_id, "step", episode):
                 value, reward, terminated, truncated, info = instance.env.step(native)
                 reward, terminated, truncated = float(reward), bool(terminated), bool(truncated)
                 observation = spaces.encode(instance.env.observation_space, value)
+                carried = wire_info(info)
             done = terminated or truncated
             instance.steps += 1
             episode.length += 1
@@ -209,7 +204,7 @@ class Service:
                 instance.last_return, instance.last_length = episode.reward, episode.length
             if instance.recorder is not None:
                 instance.recorder.step(reward, done)
-            return Transition(observation, reward, terminated, truncated, *wire_info(info))
+            return Transition(observation, reward, terminated, truncated, *carried)
 
     def render(self, instance_id: str) -> Any:
         """The present frame: (height, width, 3) uint8, or a string of a text renderer.
@@ -219,7 +214,7 @@ class Service:
         with self._registry.lease(instance_id) as instance:
             if not instance.was_reset:
                 raise ResetNeeded(_why_reset(instance))
-            with environments_own_code(instance, "render"):
+            with environments_own_code(instance.env_id, "render"):
                 frame = present_frame(instance.env)
             if frame is None:
                 raise NotRenderable(f"{instance.env_id} draws nothing in its render_mode")
@@ -239,7 +234,8 @@ class Service:
         """A random action, of the sequence that create's seed determines."""
         with self._registry.lease(instance_id) as instance:
             space = instance.env.action_space
-            return spaces.encode(space, space.sample())
+            with environments_own_code(instance.env_id, "sample"):
+                return spaces.encode(space, space.sample())
 
     def action_contains(self, instance_id: str, value: Any) -> bool:
         with self._registry.lease(instance_id) as instance:
@@ -266,7 +262,7 @@ class Service:
         RecordingOpen, DependencyMissing.
         """
         if film is not never:
-            require_encoder()
+            require_encoder(getattr(self._registry.peek(instance_id).env, "render_mode", None))
         with self._registry.lease(instance_id) as instance:
             if instance.recorder is not None:
                 raise RecordingOpen(
@@ -336,7 +332,7 @@ class Service:
             "closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps
         )
         try:
-            with environments_own_code(instance, "close"):
+            with environments_own_code(instance.env_id, "close"):
                 instance.env.close()
         finally:
             if instance.recorder is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,10 @@ class Settings:
             ("max_body_bytes", 1),
             ("shutdown_timeout_s", 1),
         ):
-            if getattr(self, name) < least:
+            if not getattr(self, name) >= least:  # NaN isn't, either
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.busy_timeout_s > threading.TIMEOUT_MAX:
+            raise ValueError(f"busy_timeout_s must be at most {threading.TIMEOUT_MAX:g}")
         if self.port > 65535:
             raise ValueError(f"port must be at most 65535, got {self.port}")
         if self.log_level not in LOG_LEVELS:

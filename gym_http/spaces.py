@@ -8,6 +8,7 @@ raises UnsupportedSpace.
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import singledispatch
 from typing import Any
@@ -63,12 +64,16 @@ def _(space: spaces.Discrete, wire: Any) -> Any:
     first, last = int(space.start), int(space.start + space.n) - 1
     if number is None or not first <= number <= last:
         raise BadValue(f"expected an integer from {first} to {last}, got {shown(wire)}")
-    return space.dtype.type(number)
+    element = space.dtype.type(number)
+    if not space.contains(element):  # a subclass may leave some out
+        raise BadValue(f"{number} is not an element of the space")
+    return element
 
 
 @encode.register
 def _(space: spaces.Discrete, value: Any) -> int:
-    number = _integer(value.item() if isinstance(value, (np.ndarray, np.generic)) else value)
+    native = value.item() if isinstance(value, (np.ndarray, np.generic)) else value
+    number = int(native) if isinstance(native, bool) else _integer(native)
     if number is None:
         raise TypeError(f"expected an integer, got {shown(value)}")
     return number
@@ -129,6 +134,12 @@ def _(space: Any, value: Any) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected an array of numbers, got {shown(value)}")
+    if array.dtype.kind == "b" and space.dtype.kind != "b":
+        array = array.astype(space.dtype)
+    if array.shape != space.shape:
+        if array.size != math.prod(space.shape):
+            raise ValueError(f"expected shape {list(space.shape)}, got {list(array.shape)}")
+        array = array.reshape(space.shape)
     return array
 
 
@@ -159,6 +170,8 @@ def _(space: spaces.Tuple, value: Any) -> list[Any]:
 @describe.register
 def _(space: spaces.Dict) -> dict[str, Any]:
     parts = {str(key): describe(part) for key, part in space.spaces.items()}
+    if len(parts) < len(space.spaces):
+        raise UnsupportedSpace(f"keys that are one in JSON: {shown(list(space.spaces))}")
     return {"name": "Dict", "keys": list(parts), "spaces": parts}
 
 

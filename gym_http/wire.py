@@ -70,6 +70,8 @@ def numbers(array: np.ndarray) -> Any:
         listed = np.asarray(bounded).astype(object)
         listed[np.isnan(array)] = None
         return listed.tolist()
+    if array.dtype.itemsize > 8:  # a long double, of which a list would still be made
+        array = array.astype(np.float64)
     return array.tolist()
 
 

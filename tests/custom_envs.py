@@ -140,6 +140,13 @@ class Exits(Odd):
         os._exit(3)
 
 
+class Recurses(Odd):
+    """A step goes down without end."""
+
+    def step(self, action: Any) -> Any:
+        return self.step([action])
+
+
 class Tells(Odd):
     """Writes a line into a file when it is closed."""
 
@@ -179,6 +186,7 @@ for kind in (
     Wordy,
     Slow,
     Exits,
+    Recurses,
     Tells,
     OddFrames,
     BreaksFrames,

@@ -31,12 +31,12 @@ class Leases(unittest.TestCase):
         self.registry = Registry(lambda: self.now, busy_timeout_s=0.05)
         self.id = self.registry.add(instance())
 
-    def test_stamps_its_use(self):
-        with self.registry.lease(self.id) as leased:
-            self.assertEqual(leased.last_used, 100.0)
-        self.now = 200.0
-        with self.registry.lease(self.id, use=False) as leased:
-            self.assertEqual(leased.last_used, 100.0)
+    def test_stamps_its_use_and_looking_is_none(self):
+        with self.registry.lease(self.id):
+            self.now = 200.0
+            self.assertEqual(self.registry.peek(self.id).last_used, 100.0)
+        with self.registry.lease(self.id):
+            self.assertEqual(self.registry.peek(self.id).last_used, 200.0)
 
     def test_one_at_a_time(self):
         with self.registry.lease(self.id):

@@ -1,26 +1,39 @@
 """The real server process: how it starts, how it ends, and what it survives."""
 
+import contextlib
+import json
 import os
 import re
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
 from nose2.tools import params
 
-from tests.support import ROOT, ServerProcess, create, eventually, get, post, request
+from tests.support import (
+    ROOT,
+    ServerProcess,
+    create,
+    eventually,
+    exchange,
+    get,
+    post,
+    read_reply,
+    request,
+)
 
 
 def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    """Whether the process runs; one that ended and that nobody waited for doesn't."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return state.stdout.strip() not in ("", "Z", "Z+", "Zs")
 
 
 def run_server(*flags, **environ):
@@ -143,9 +156,21 @@ class End(unittest.TestCase):
         self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
         self.assertEqual(list(directory.glob("*.journal.jsonl")), [])
 
+    def test_the_terminal_is_gone(self):
+        self.server.send_signal(signal.SIGHUP)
+        self.ended_well()
+
     def test_a_call_that_does_not_return(self):
-        server = ServerProcess("--import", "tests.custom_envs", "--shutdown-timeout", "1")
+        """It can't be ended in an orderly way; its neighbours can."""
+        server = ServerProcess("--import", "tests.custom_envs", "--shutdown-timeout", "3")
         self.addCleanup(server.stop)
+        neighbour = create(server, "CustomOdd-v0", kwargs={"length": 1})
+        directory = server.home / "recording"
+        post(server, f"{neighbour}/monitor/start/", {"directory": str(directory)})
+        post(server, f"{neighbour}/reset/")
+        post(server, f"{neighbour}/step/", {"action": 0})
+        told = server.home / "told"
+        create(server, "CustomTells-v0", kwargs={"path": str(told)})
         env = create(server, "CustomSlow-v0", kwargs={"pause_s": 1000})
         post(server, f"{env}/reset/")
         with socket.create_connection(server.address) as stuck:
@@ -155,9 +180,11 @@ class End(unittest.TestCase):
                 f"Content-Length: {len(body)}\r\n\r\n".encode()
                 + body
             )
-            eventually(lambda: get(server, "/healthz")[0] == 200)
+            eventually(lambda: get(server, f"{env}")[0] == 200)
             server.send_signal(signal.SIGTERM)
             self.assertEqual(server.wait(20), 0)
+        self.assertEqual(told.read_text(), "closed\n")
+        self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
 
 
 class Crash(unittest.TestCase):
@@ -179,6 +206,42 @@ class Crash(unittest.TestCase):
             self.assertEqual(post(server, f"{create(server)}/reset/")[0], 200)
             server.send_signal(signal.SIGTERM)
             self.assertEqual(server.wait(), 0)
+
+    def test_an_agent_that_tries_again_at_once(self):
+        """Crash after crash, the server stays."""
+        with ServerProcess("--import", "tests.custom_envs") as server:
+            for _ in range(3):
+                culprit = create(server, "CustomExits-v0")
+                post(server, f"{culprit}/reset/")
+                before = server.worker_pid()
+                with self.assertRaises(ConnectionError):
+                    post(server, f"{culprit}/step/", {"action": 0})
+                eventually(lambda before=before: served_by_another(server, before))
+            self.assertIn("another one starts", server.log())
+            server.send_signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 0)
+
+    def test_deep_recursion_in_an_environment_is_an_error_like_another(self):
+        with ServerProcess("--import", "tests.custom_envs") as server:
+            env = create(server, "CustomRecurses-v0")
+            post(server, f"{env}/reset/")
+            status, _, reply = post(server, f"{env}/step/", {"action": 0})
+            self.assertEqual((status, reply["code"]), (500, "env_failed"), reply)
+            self.assertIn("RecursionError", reply["message"])
+
+    def test_the_ledger_is_gone(self):
+        """Something cleaned /tmp: a convenience is lost, and nothing else."""
+        with ServerProcess("--import", "tests.custom_envs") as server:
+            before = server.worker_pid()
+            runs = Path(tempfile.gettempdir()).glob("gym-http-*/ledger")
+            held = [os.readlink(link) for link in Path(f"/proc/{before}/fd").iterdir()]
+            (ledger,) = [path for path in runs if str(path) in held]
+            shutil.rmtree(ledger.parent)
+            env = create(server)
+            os.kill(before, signal.SIGKILL)
+            eventually(lambda: served_by_another(server, before))
+            self.assertEqual(post(server, f"{env}/reset/")[2]["code"], "unknown_instance")
+            self.assertEqual(get(server, create(server))[0], 200)
 
     def test_no_worker_outlives_its_main_process(self):
         with ServerProcess() as server:
@@ -219,7 +282,67 @@ def served_by_another(server: ServerProcess, before: int) -> bool:
         return False
 
 
+class AFreshServer(unittest.TestCase):
+    def test_agents_that_start_together(self):
+        """What is imported for the first of them is imported for all."""
+        for _ in range(3):
+            with ServerProcess() as server:
+                replies = []
+
+                def agent(server=server, replies=replies):
+                    for env_id, engine in (("CartPole-v1", "gymnasium"), ("Taxi-v3", "gym")):
+                        body = {"env_id": env_id, "engine": engine}
+                        reply = post(server, "/v1/envs/", body)
+                        replies.append(reply)
+                        env = f"/v1/envs/{reply[2].get('instance_id')}"
+                        replies.append(post(server, f"{env}/reset/"))
+                        replies.append(get(server, f"{env}/render/"))
+
+                threads = [threading.Thread(target=agent) for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                self.assertEqual(len(replies), 48)
+                self.assertEqual([reply for reply in replies if reply[0] != 200], [])
+
+
 class Limits(unittest.TestCase):
+    def test_chunks_too_long_and_bodies_too_short(self):
+        with ServerProcess("--max-body", "1000") as server:
+            text = b'{"env_id":"CartPole-v1"}' + b" " * 2000
+            chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text)
+            head = "POST /v1/envs/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            status, _, body = exchange(
+                server.address, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunked
+            )
+            self.assertEqual((status, json.loads(body)["code"]), (413, "body_too_large"))
+            with socket.create_connection(server.address) as connection:
+                connection.sendall(f"{head}Content-Length: 500\r\n\r\n".encode() + text[:24])
+                connection.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):
+                    connection.recv(65536)
+            self.assertEqual(get(server, "/v1/envs/")[2]["envs"], {})
+
+    def test_who_waits_for_a_stuck_instance_keeps_nobody_from_being_served(self):
+        with ServerProcess("--import", "tests.custom_envs", "--shutdown-timeout", "1") as server:
+            env = create(server, "CustomSlow-v0", kwargs={"pause_s": 1000})
+            post(server, f"{env}/reset/")
+            body = '{"action":0}'
+            step = (
+                f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n{body}"
+            ).encode()
+            waiting = [socket.create_connection(server.address) for _ in range(80)]
+            for connection in waiting:
+                connection.sendall(step)
+            self.assertEqual(get(server, "/healthz")[0], 200)
+            self.assertEqual(get(server, env)[2]["steps"], 0)
+            refused, _, _ = select.select(waiting, [], [], 10)
+            self.assertEqual(read_reply(refused[0])[0], 409)
+            for connection in waiting:
+                connection.close()
+
     def test_a_body_too_long(self):
         with ServerProcess("--max-body", "1000") as server:
             env = create(server)

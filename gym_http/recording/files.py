@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,8 @@ def held(directory: Path) -> Iterator[None]:
     fd = os.open(directory, os.O_RDONLY)
     try:
         if fcntl is not None:
-            try:
+            with suppress(OSError):  # a file system without locks
                 fcntl.flock(fd, fcntl.LOCK_EX)
-            except OSError:  # a file system without locks
-                pass
         yield
     finally:
         os.close(fd)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from gym_http import importing
 from gym_http.errors import DependencyMissing
 from gym_http.recording import files
 
@@ -25,9 +26,9 @@ log = logging.getLogger(__name__)
 CLEAR_SCREEN = "\x1b[2J\x1b[1;1H"
 
 
-def require_encoder() -> None:
-    """Raises DependencyMissing where films can't be made."""
-    if importlib.util.find_spec("av") is None:
+def require_encoder(render_mode: object) -> None:
+    """Raises DependencyMissing where films of that render mode can't be made; those of text can."""
+    if render_mode != "ansi" and importlib.util.find_spec("av") is None:
         raise DependencyMissing("videos need PyAV: pip install av, or 'gym-http[video]'")
 
 
@@ -91,8 +92,7 @@ class Video:
 
 class _Mp4:
     def __init__(self, path: Callable[[str], Path], fps: float) -> None:
-        import av  # 100 MB of libraries: only who films loads them
-
+        av = importing.module("av")  # 100 MB of libraries: only who films loads them
         self._whole = path(".mp4")
         self._part = path(".mp4.part")
         self._av = av

@@ -26,7 +26,10 @@ class Score:
 
 
 def score(recording: Recording, trials: int, reward_threshold: float | None) -> Score:
-    """Score the episodes of type "t". trials: length of the window, in episodes."""
+    """Score the episodes of type "t". trials: length of the window, in episodes.
+
+    A window with an infinite return, or with NaN, has no mean.
+    """
     training = [index for index, kind in enumerate(recording.episode_types) if kind == "t"]
     rewards = np.array(recording.episode_rewards, dtype=np.float64)[training]
     lengths = np.array(recording.episode_lengths, dtype=np.int64)[training]
@@ -38,11 +41,13 @@ def score(recording: Recording, trials: int, reward_threshold: float | None) -> 
     if len(rewards) >= trials:
         windows = np.lib.stride_tricks.sliding_window_view(rewards, trials)
         means = windows.mean(axis=1)
-        best = int(np.argmax(means))
-        mean = float(means[best])
-        error = float(windows[best].std() / np.sqrt(trials - 1)) if trials > 1 else 0.0
+        finite = np.isfinite(means)
+        if finite.any():
+            best = int(np.argmax(np.where(finite, means, -np.inf)))
+            mean = float(means[best])
+            error = float(windows[best].std() / np.sqrt(trials - 1)) if trials > 1 else 0.0
         if reward_threshold is not None:
-            solved = np.flatnonzero(means >= reward_threshold)
+            solved = np.flatnonzero(finite & (means >= reward_threshold))
             if solved.size:
                 episode_t_value = int(solved[0])
                 timestep_t_value = int(lengths[:episode_t_value].sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from typing import Any
 
@@ -96,7 +97,16 @@ def _view(app: GymHTTPApp, route: Route) -> Any:
 def _read_body() -> None:
     """Read the body, also where nobody will look into it: a connection with unread bytes can't
     be kept alive, and who sent them finds it dead at the next call."""
-    flask.request.get_data()
+    request = flask.request
+    if request.content_length is None and request.environ.get("wsgi.input_terminated"):
+        limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
+        body = request.environ["wsgi.input"].read(limit + 1)  # chunks, or nothing
+        if len(body) > limit:
+            raise werkzeug.exceptions.RequestEntityTooLarge
+        request.environ["wsgi.input"] = io.BytesIO(body)
+        request.environ["CONTENT_LENGTH"] = str(len(body))
+    elif len(request.get_data()) < (request.content_length or 0):
+        raise werkzeug.exceptions.BadRequest("the body ended before its Content-Length")
 
 
 def _response(reply: Reply) -> flask.Response:

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from gym_http.web.app import create_app
 
 log = logging.getLogger(__name__)
 
+HAS_HUP = hasattr(signal, "SIGHUP")
 KEEP_ALIVE_MS = 3_600_000  # old clients pause for minutes, and some don't reconnect
 
 
@@ -49,7 +51,10 @@ def serve(settings: Settings, greeting: str) -> None:
     """
     host, port = free_address(settings.listen, settings.port)
     run_dir = Path(tempfile.mkdtemp(prefix="gym-http-"))
-    server = Server(
+    # Granian works on its own threads, whose stacks are Rust's 2 MiB; environments, and Python's
+    # idea of how deep it may recurse, are made for those of a main thread.
+    os.environ.setdefault("RUST_MIN_STACK", str(16 * 1024 * 1024))
+    server = _Server(
         "gym_http",
         address=host,
         port=port,
@@ -62,17 +67,47 @@ def serve(settings: Settings, greeting: str) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=KEEP_ALIVE_MS),
         log_level=LogLevels.error,
     )
+    server.respawned_wrks = _Respawned(run_dir / "loaded")
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     greeter = threading.Thread(
         target=_greet, args=((host, port), greeting.format(url=url)), daemon=True
     )
     greeter.start()
     try:
-        server.serve(
-            target_loader=partial(_load_worker, settings, run_dir / "ledger"), wrap_loader=False
-        )
+        server.serve(target_loader=partial(_load_worker, settings, run_dir), wrap_loader=False)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
+
+
+class _Server(Server):  # type: ignore[misc]
+    """Granian's, with another idea of two events."""
+
+    def signal_handler_reload(self, *signal_and_frame: Any) -> None:
+        """SIGHUP says that the terminal is gone. A reload would lose every environment."""
+        self.signal_handler_interrupt()
+
+    def startup(self, *arguments: Any) -> None:
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN if HAS_HUP else False
+        super().startup(*arguments)
+        if ignored:  # as under nohup
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+class _Respawned(dict[int, float]):
+    """When which worker was last replaced. Granian gives up on one that dies within seconds of
+    that, as it should on one that never comes up. One that did come up was brought down by an
+    environment, and that may happen again as soon as an agent tries again."""
+
+    def __init__(self, loaded: Path) -> None:
+        super().__init__()
+        self._loaded = loaded
+
+    def get(self, idx: int, default: Any = None) -> Any:
+        if self._loaded.exists():
+            self._loaded.unlink()
+            log.error("the worker died, and every environment with it; another one starts")
+            return default
+        return super().get(idx, default)
 
 
 def free_address(listen: str, port: int) -> tuple[str, int]:
@@ -92,21 +127,46 @@ def free_address(listen: str, port: int) -> tuple[str, int]:
     return str(host), int(taken)
 
 
-def _load_worker(settings: Settings, ledger_path: Path) -> Any:
-    """The worker's WSGI app. Runs in the worker process, which may have been spawned or forked."""
+def _load_worker(settings: Settings, run_dir: Path) -> Any:
+    """The worker's WSGI app. Runs in the worker process, which may have been spawned or forked.
+
+    run_dir: of this server's run; has the ledger, and a mark that the worker came up.
+    """
     start_logging(settings.log_level)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a terminal's Ctrl-C is for the main process, which then ends the worker
-    for module in settings.imports:
-        __import__(module)
-    service = Service(settings, ledger=Ledger(ledger_path))
+    service = Service(settings, ledger=Ledger(run_dir / "ledger"))
     main = multiprocessing.parent_process()
     assert main is not None and main.pid is not None
     main_pid = main.pid
     service.on_shutdown = lambda: os.kill(main_pid, signal.SIGTERM)
     multiprocessing.util.Finalize(None, service.close_all, exitpriority=100)
     threading.Thread(target=_end_with, args=(main,), daemon=True).start()
-    return create_app(settings, service)
+    _close_when_told_to_end(service)
+    app = create_app(settings, service)
+    with suppress(OSError):
+        (run_dir / "loaded").touch()
+    return app
+
+
+def _close_when_told_to_end(service: Service) -> None:
+    """Close the environments as soon as the worker is told to end.
+
+    Granian first waits for every call under way, and kills the worker where one doesn't return;
+    the others' environments and recordings would then never be closed. It takes the signals for
+    itself, but Python writes their numbers to a wakeup file as well.
+    """
+    reading, writing = socket.socketpair()
+    writing.setblocking(False)
+    signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+
+    def wait() -> None:
+        with reading, writing:
+            while reading.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
+                pass
+            service.close_all()
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _end_with(main: Any) -> None:
