@@ -147,12 +147,49 @@ class Recurses(Odd):
         return self.step([action])
 
 
+class Faulty(Odd):
+    """`how` says what goes wrong."""
+
+    observation_space = spaces.Box(0, 1, (2,))
+
+    class Sampler(spaces.Discrete):
+        def sample(self, *arguments: Any, **more: Any) -> Any:
+            raise RuntimeError("no dice")
+
+    def __init__(self, how: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.how = how
+        if how == "sample":
+            self.action_space = self.Sampler(2)
+
+    def step(self, action: Any) -> Any:
+        if self.how == "step":
+            return 1, 2, 3
+        if self.how == "exit":
+            raise SystemExit(1)
+        if self.how == "text":
+            raise ValueError("half a letter: \ud800")
+        return super().step(action)
+
+    def observe(self) -> Any:
+        return np.zeros(5 if self.how == "shape" and self.time else 2)
+
+    def tell(self) -> Any:
+        class Unspeakable:
+            def __str__(self) -> str:
+                raise RuntimeError("no name")
+
+        return {Unspeakable(): 1} if self.how == "info" and self.time else {}
+
+
 class Tells(Odd):
     """Writes a line into a file when it is closed."""
 
-    def __init__(self, path: str = "", **kwargs: Any) -> None:
+    def __init__(self, path: str = "", spaceless: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.path = path
+        if spaceless:
+            self.action_space = None
 
     def close(self) -> None:
         with open(self.path, "a") as file:
@@ -187,6 +224,7 @@ for kind in (
     Slow,
     Exits,
     Recurses,
+    Faulty,
     Tells,
     OddFrames,
     BreaksFrames,

@@ -1,5 +1,6 @@
 """`gym-http`: what its commands print."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,19 @@ class Commands(unittest.TestCase):
         self.assertIn("Ant-v2  gymnasium  (needs: gymnasium-robotics, where it has moved)", lines)
         only = self.printed("envs", "--engine", "gym")
         self.assertNotIn("gymnasium", only)
+
+    def test_a_module_in_the_users_own_directory(self):
+        text = "import gymnasium\ngymnasium.register('Mine-v0', entry_point=gymnasium.Env)\n"
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / "my_envs.py").write_text(text)
+            ended = subprocess.run(
+                [sys.executable, "-m", "gym_http", "envs", "--import", "my_envs"],
+                capture_output=True,
+                text=True,
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            self.assertIn("Mine-v0  gymnasium\n", ended.stdout, ended.stderr)
 
     def test_scores(self):
         with tempfile.TemporaryDirectory() as directory:

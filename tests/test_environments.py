@@ -7,6 +7,7 @@ import numpy as np
 from nose2.tools import params
 
 import tests.custom_envs  # noqa: F401  registers what some tests ask for
+from gym_http import spaces
 from gym_http.environments import (
     Policy,
     Recipe,
@@ -15,6 +16,7 @@ from gym_http.environments import (
     reward_threshold_and_trials,
 )
 from gym_http.errors import BadValue, DependencyMissing, MakeFailed, MalformedEnvId
+from gym_http.wire import from_json, to_json
 
 
 class Ids(unittest.TestCase):
@@ -55,6 +57,13 @@ class Ids(unittest.TestCase):
             make(asked, Policy())
         made = make(asked, Policy(imports=("tests.custom_envs",)))
         self.assertEqual(made.env_id, "CustomOdd-v0")
+
+    @params("GymV26Environment-v0", "GymV21Environment-v0", "GymV26Environment")
+    def test_adapters_that_would_import_anything(self, env_id):
+        make(Recipe("CartPole-v1", engine="gym"), Policy())  # loads Shimmy
+        recipe = Recipe(env_id, kwargs={"env_id": "this:Zen-v0"})
+        with self.assertRaisesRegex(MalformedEnvId, "engine 'gym'"):
+            make(recipe, Policy())
 
     @params("os:system", "os.path:CartPole-v1", ":CartPole-v1", "../x:CartPole-v1")
     def test_other_modules_are_not(self, env_id):
@@ -114,6 +123,13 @@ class GymEngine(unittest.TestCase):
         self.assertEqual(env.action_space[0].start, 5)
         self.assertEqual(env.observation_space["x"].start, 1)
 
+    def test_what_gym_needs_of_numpy_1(self):
+        """Acrobot asks for np.float_, Blackjack observes booleans."""
+        for env_id in ("Acrobot-v1", "Blackjack-v1"):
+            env = make(Recipe(env_id, engine="gym"), Policy()).env
+            env.reset(seed=0)
+            env.step(0)
+
     def test_unknown_engines(self):
         with self.assertRaisesRegex(BadValue, "gymnasium, gym"):
             make(Recipe("CartPole-v1", engine="unity"), Policy())
@@ -127,6 +143,11 @@ class Arguments(unittest.TestCase):
     def test_kwargs_that_it_does_not_know(self):
         with self.assertRaisesRegex(MakeFailed, "CartPole-v1 could not be made.*colour"):
             make(Recipe("CartPole-v1", kwargs={"colour": "red"}), Policy())
+
+    @params("spec", "self", "", "a b")
+    def test_kwargs_of_odd_names(self, name):
+        with self.assertRaisesRegex(MakeFailed, "CartPole-v1 could not be made"):
+            make(Recipe("CartPole-v1", kwargs={name: 1}), Policy())
 
     @params("render_mode", "max_episode_steps", "disable_env_checker", "id")
     def test_kwargs_that_are_not_the_environments(self, name):
@@ -169,11 +190,22 @@ class Arguments(unittest.TestCase):
 
 
 class Registry(unittest.TestCase):
-    def test_what_it_offers_can_be_made(self):
-        for env in registered():
-            if env.missing is None and not env.env_id.startswith("Custom"):
-                with self.subTest(env_id=env.env_id, engine=env.engine):
-                    make(Recipe(env.env_id, engine=env.engine), Policy()).env.close()
+    def test_what_it_offers_can_be_played(self):
+        """Over the wire and back: sampled actions in, observations out."""
+        for known in registered():
+            if known.missing is None and not known.env_id.startswith("Custom"):
+                with self.subTest(env_id=known.env_id, engine=known.engine):
+                    env = make(Recipe(known.env_id, engine=known.engine), Policy()).env
+                    env.action_space.seed(1)
+                    env.reset(seed=1)
+                    for _ in range(20):
+                        sample = env.action_space.sample()
+                        wire = from_json(to_json(spaces.encode(env.action_space, sample)))
+                        step = env.step(spaces.decode(env.action_space, wire))
+                        to_json(spaces.encode(env.observation_space, step[0]))
+                        if step[2] or step[3]:
+                            env.reset()
+                    env.close()
 
     def test_by_engine(self):
         engines = {env.engine for env in registered()}

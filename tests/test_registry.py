@@ -9,7 +9,8 @@ import gymnasium
 
 from gym_http.errors import Busy, InstanceLost, UnknownInstance
 from gym_http.ledger import Ledger
-from gym_http.registry import Instance, Registry
+from gym_http.registry import MOST_WAITING, Instance, Registry
+from tests.support import eventually
 
 
 def instance(env_id="CartPole-v1"):
@@ -84,6 +85,26 @@ class Leases(unittest.TestCase):
             registry.remove(leased)
         thread.join()
         self.assertEqual(outcome, ["unknown_instance"])
+
+    def test_only_so_many_wait(self):
+        registry = Registry(lambda: 0.0, busy_timeout_s=30)
+        one = registry.add(instance())
+        served = []
+
+        def wait():
+            with registry.lease(one):
+                served.append(1)
+
+        threads = [threading.Thread(target=wait) for _ in range(MOST_WAITING)]
+        with registry.lease(one) as leased:
+            for thread in threads:
+                thread.start()
+            eventually(lambda: leased.waiting == MOST_WAITING)
+            with self.assertRaisesRegex(Busy, "wait for it already"), registry.lease(one):
+                self.fail("leased twice")
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(served), MOST_WAITING)
 
     def test_neighbours_do_not_wait(self):
         other = self.registry.add(instance())

@@ -51,6 +51,14 @@ class Rule(unittest.TestCase):
         )
         self.assertEqual(got.mean, 2.5)
 
+    @params(float("inf"), float("-inf"), float("nan"))
+    def test_windows_without_a_mean(self, odd):
+        got = score(recording([1, 2, odd, 3, 5]), trials=2, reward_threshold=3.0)
+        self.assertEqual((got.mean, got.error), (4.0, 1.0))
+        self.assertEqual(got.episode_t_value, 3)
+        got = score(recording([odd, odd]), trials=2, reward_threshold=0.0)
+        self.assertEqual((got.mean, got.error, got.episode_t_value), (None,) * 3)
+
     def test_too_few(self):
         got = score(recording([5] * 99), trials=100, reward_threshold=1.0)
         self.assertEqual((got.mean, got.error, got.episode_t_value), (None,) * 3)

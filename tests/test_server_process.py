@@ -233,10 +233,8 @@ class Crash(unittest.TestCase):
         """Something cleaned /tmp: a convenience is lost, and nothing else."""
         with ServerProcess("--import", "tests.custom_envs") as server:
             before = server.worker_pid()
-            runs = Path(tempfile.gettempdir()).glob("gym-http-*/ledger")
-            held = [os.readlink(link) for link in Path(f"/proc/{before}/fd").iterdir()]
-            (ledger,) = [path for path in runs if str(path) in held]
-            shutil.rmtree(ledger.parent)
+            ledgers = Path(tempfile.gettempdir()).glob("gym-http-*/ledger")
+            shutil.rmtree(max(ledgers, key=lambda path: path.stat().st_mtime).parent)
             env = create(server)
             os.kill(before, signal.SIGKILL)
             eventually(lambda: served_by_another(server, before))

@@ -151,6 +151,52 @@ class Verbs(unittest.TestCase):
             self.service.reset(one, options={"x": 1})
         self.service.reset(one, options={})
 
+    def test_a_refused_reset_leaves_the_episode_running(self):
+        one, twin = self.create(), self.create()
+        for each in (one, twin):
+            self.service.reset(each, seed=1)
+        with self.assertRaisesRegex(BadValue, "options were refused"):
+            self.service.reset(one, options={"low": "x"})
+        np.testing.assert_array_equal(
+            self.service.step(one, 1).observation, self.service.step(twin, 1).observation
+        )
+
+    @params("step", "info", "shape", "exit", "text")
+    def test_whatever_it_does_in_a_step(self, how):
+        one = self.create("CustomFaulty-v0", kwargs={"how": how})
+        self.service.reset(one)
+        with self.assertLogs("gym_http.blame", "ERROR"), self.assertRaises(EnvFailed) as caught:
+            self.service.step(one, 0)
+        self.assertIn("CustomFaulty-v0 failed in step", caught.exception.message)
+        caught.exception.message.encode()
+        with self.assertRaises(ResetNeeded):
+            self.service.step(one, 0)
+
+    def test_whatever_it_does_in_a_sample(self):
+        one = self.create("CustomFaulty-v0", kwargs={"how": "sample"})
+        with self.assertLogs("gym_http.blame", "ERROR"), self.assertRaises(EnvFailed):
+            self.service.sample(one)
+
+    def test_an_environment_without_spaces(self):
+        with tempfile.TemporaryDirectory() as directory:
+            told = Path(directory) / "told"
+            with self.assertRaises(UnsupportedSpace):
+                self.create("CustomTells-v0", kwargs={"path": str(told), "spaceless": True})
+            self.assertEqual(told.read_text(), "closed\n")
+        self.assertEqual(self.service.instances(), {})
+
+    def test_describe_does_not_wait(self):
+        one = self.create()
+        with self.service._registry.lease(one):
+            self.assertEqual(self.service.describe(one)["instance_id"], one)
+
+    def test_close_all_does_not_wait_for_ever(self):
+        stuck, other = self.create(), self.create()
+        with self.service._registry.lease(stuck), self.assertLogs("gym_http.service", "ERROR"):
+            self.service.close_all(wait_s=0.05)
+        self.assertEqual(list(self.service.instances()), [stuck])
+        self.assertNotIn(other, self.service.instances())
+
     def test_a_space_without_a_row(self):
         with self.assertRaisesRegex(UnsupportedSpace, "Text"):
             self.create("CustomWordy-v0")

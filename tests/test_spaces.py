@@ -80,6 +80,28 @@ class Describe(unittest.TestCase):
                 verb(spaces.Text(4))
 
 
+class Subclasses(unittest.TestCase):
+    """Served by their parent's row, with what they leave out left out."""
+
+    class Even(spaces.Discrete):
+        def contains(self, x):
+            return super().contains(x) and x % 2 == 0
+
+    def test_of_discrete(self):
+        even = self.Even(4)
+        self.assertEqual(describe(even)["name"], "Discrete")
+        self.assertEqual(decode(even, 2), 2)
+        self.assertFalse(contains(even, 1))
+
+    def test_keys_that_are_one_in_json(self):
+        parts = {1: spaces.Discrete(2), "1": spaces.Discrete(3)}
+        with self.assertRaisesRegex(UnsupportedSpace, "keys"):
+            describe(spaces.Dict(list(parts.items())))
+        numbered = spaces.Dict([(1, spaces.Discrete(2))])
+        self.assertEqual(decode(numbered, {"1": 1}), {1: 1})
+        self.assertEqual(encode(numbered, {1: 1}), {"1": 1})
+
+
 class RoundTrip(unittest.TestCase):
     @params(
         spaces.Discrete(5),
@@ -210,6 +232,21 @@ class WhatEnvironmentsReturn(unittest.TestCase):
 
     def test_lists_for_arrays(self):
         self.assertEqual(encode(ONE, [0.5]).tolist(), [0.5])
+
+    @params(True, np.True_, np.array(True))
+    def test_booleans_for_integers(self, value):
+        """Gym's Blackjack tells so of its usable ace."""
+        self.assertEqual(to_json(encode(spaces.Discrete(2), value)), b"1")
+        self.assertEqual(to_json(encode(spaces.MultiBinary(1), [value])), b"[1]")
+
+    @params(0.5, np.float32(0.5), [[0.5]])
+    def test_as_many_numbers_in_another_shape(self, value):
+        self.assertEqual(to_json(encode(ONE, value)), b"[0.5]")
+
+    @params([0.5], np.zeros(5), np.zeros((2, 3)), 0.0)
+    def test_another_number_of_numbers(self, value):
+        with self.assertRaisesRegex(ValueError, "shape"):
+            encode(GRID, value)
 
     def test_no_precision_is_lost(self):
         value = np.array([1 / 3, 1e-300, 2**53 + 1.0])

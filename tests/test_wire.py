@@ -77,6 +77,10 @@ class ToJSON(unittest.TestCase):
     def test_arrays(self, array, expected):
         self.assertEqual(to_json(array), expected)
 
+    def test_wider_floats_than_json_readers_have(self):
+        self.assertEqual(to_json(np.array([0.5, np.inf], np.longdouble)), b"[0.5,1e100]")
+        self.assertEqual(to_json(np.array([0.5], np.longdouble)), b"[0.5]")
+
     def test_never_guesses(self):
         with self.assertRaises(TypeError):
             to_json({"x": object()})
@@ -135,5 +139,6 @@ class Info(unittest.TestCase):
         _, dropped = self.carried(info)
         self.assertEqual(len(dropped), 1)
 
-    def test_no_mapping(self):
-        self.assertEqual(self.carried([1, 2]), ({}, ["."]))
+    @params([[1, 2]], [np.zeros(3)], [0], ["x"])
+    def test_no_mapping(self, info):
+        self.assertEqual(self.carried(info), ({}, ["."]))
