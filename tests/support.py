@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -179,3 +180,13 @@ def eventually(condition: Callable[[], bool], timeout_s: float = 20) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s: {condition}")
         time.sleep(0.01)
+
+
+class ServerCase(unittest.TestCase):
+    """A test of the shared server, with a directory of its own."""
+
+    def setUp(self) -> None:
+        self.server = shared_server()
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)

@@ -5,16 +5,13 @@ import unittest
 
 from nose2.tools import params
 
-from tests.support import create, get, post, request, shared_server
+from tests.support import ServerCase, create, get, post, request, shared_server
 
 HUGE = "9" * 4000
 DEEP = "[" * 100_000
 
 
-class BadInput(unittest.TestCase):
-    def setUp(self):
-        self.server = shared_server()
-
+class BadInput(ServerCase):
     def refused(self, reply, code=None, status=400):
         got, headers, body = reply
         self.assertEqual((got, headers.get("content-type")), (status, "application/json"), body)

@@ -16,7 +16,7 @@ from typing import Any
 from nose2.tools import params
 
 from gym_http.web.routes import ROUTES
-from tests.support import ROOT, create, get, post, read_reply, request, shared_server
+from tests.support import ROOT, ServerCase, create, get, post, read_reply, request
 
 MISSING = "A required request parameter '{}' was not provided".format
 MALFORMED = "Attempted to look up malformed environment ID "
@@ -72,10 +72,7 @@ for turn in range(2):
 """
 
 
-class WireCase(unittest.TestCase):
-    def setUp(self) -> None:
-        self.server = shared_server()
-
+class WireCase(ServerCase):
     def success(self, path: str, value: Any = None) -> Any:
         status, _, reply = post(self.server, path, value)
         self.assertEqual(status, 200, reply)

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import tempfile
-import unittest
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ from nose2.tools import params
 
 from tests.support import (
     ROOT,
+    ServerCase,
     ServerProcess,
     create,
     exchange,
     get,
     post,
     request,
-    shared_server,
 )
 
 JSON = "application/json"
@@ -63,13 +62,7 @@ gymnasium.register("Whole-v0", entry_point=Whole)
 """
 
 
-class WireCase(unittest.TestCase):
-    def setUp(self) -> None:
-        self.server = shared_server()
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = Path(scratch.name)
-
+class WireCase(ServerCase):
     def success(self, reply: tuple[int, dict[str, str], Any]) -> Any:
         status, headers, body = reply
         self.assertEqual((status, headers["content-type"]), (200, JSON), body)

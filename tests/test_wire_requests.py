@@ -5,20 +5,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-import unittest
 from pathlib import Path
 from typing import Any
 
 from nose2.tools import params
 
 from tests.support import (
+    ServerCase,
     ServerProcess,
     create,
     exchange,
     get,
     post,
     request,
-    shared_server,
 )
 
 AS_JSON = "Content-Type: application/json\r\n"
@@ -65,13 +64,7 @@ def send(
     return status, got, json.loads(reply) if got["content-type"] == "application/json" else reply
 
 
-class WireCase(unittest.TestCase):
-    def setUp(self) -> None:
-        self.server = shared_server()
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = Path(scratch.name)
-
+class WireCase(ServerCase):
     def directory(self) -> str:
         return tempfile.mkdtemp(dir=self.scratch)
 

@@ -9,14 +9,13 @@ import socket
 import statistics
 import tempfile
 import time
-import unittest
-from pathlib import Path
 from typing import Any
 
 from nose2.tools import params
 
 from gym_http.web.routes import ROUTES
 from tests.support import (
+    ServerCase,
     ServerProcess,
     create,
     exchange,
@@ -24,7 +23,6 @@ from tests.support import (
     post,
     read_reply,
     request,
-    shared_server,
 )
 
 ID = "/v1/envs/<instance_id>/"
@@ -56,13 +54,7 @@ def talk(
     return read_reply(connection)
 
 
-class WireCase(unittest.TestCase):
-    def setUp(self) -> None:
-        self.server = shared_server()
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = Path(scratch.name)
-
+class WireCase(ServerCase):
     def connect(self) -> socket.socket:
         connection = socket.create_connection(self.server.address, timeout=30)
         self.addCleanup(connection.close)
