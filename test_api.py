@@ -4,6 +4,7 @@ Every test runs twice: against `python gym_http_server.py`, which serves on Gran
 `gym_http_server.app.run` on a thread of this process, as old test suites drive it.
 """
 
+import json
 import logging
 import os
 import re
@@ -12,6 +13,7 @@ import tempfile
 import threading
 import unittest
 import warnings
+from pathlib import Path
 
 import numpy as np
 import requests
@@ -302,6 +304,30 @@ class Contract:
         self.assertEqual(first["uploader"], second["uploader"])
         self.assertNotIn("secret", str(first))
         self.assertEqual(self.client.scoreboard("Acrobot-v1"), [])
+
+    def test_upload_of_gyms_own_files(self):
+        """A recording by Gym itself, whose manifest names no engine."""
+        directory = Path(self.path("gym"))
+        directory.mkdir()
+        name = "openaigym.episode_batch.0.77.stats.json"
+        stats = {
+            "initial_reset_timestamp": 1.0,
+            "timestamps": [2.0 + n for n in range(100)],
+            "episode_lengths": [5] * 100,
+            "episode_rewards": [200.0] * 100,
+            "episode_types": ["t"] * 101,
+        }
+        manifest = {
+            "stats": name,
+            "videos": [],
+            "env_info": {"gym_version": "0.7.4", "env_id": "MountainCar-v0", "engine": None},
+        }
+        (directory / name).write_text(json.dumps(stats))
+        (directory / "openaigym.manifest.0.77.manifest.json").write_text(json.dumps(manifest))
+        self.client.upload(directory, api_key="key")
+        (entry,) = self.client.scoreboard("MountainCar-v0")
+        self.assertEqual((entry["mean"], entry["engine"]), (200.0, "gym"))
+        self.assertEqual((entry["episode_t_value"], entry["timestep_t_value"]), (0, 0))
 
     def test_upload_without_a_key(self):
         for name in ("GYM_HTTP_API_KEY", "OPENAI_GYM_API_KEY"):

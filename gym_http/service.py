@@ -299,7 +299,7 @@ class Service:
         """
         recording = reader.load(directory)
         env_id = recording.env_info["env_id"]
-        engine = recording.env_info.get("engine", "gym")
+        engine = str(recording.env_info.get("engine") or "gym")  # Gym's own files name none
         threshold, trials = environments.reward_threshold_and_trials(env_id, engine)
         result = score(recording, trials, threshold)
         self._scoreboard.add(env_id, engine, algorithm_id, api_key, result)

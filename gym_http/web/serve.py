@@ -1,9 +1,13 @@
 """The app on Granian: one worker process with several threads, and an orderly end.
 
 The main process watches the worker and starts another where it crashed; it holds no environment.
-Three things that Granian leaves to its user are done here: a port that another server has is
-refused (Granian shares it, and half of the requests go astray); what the worker holds is closed
-when it ends (`atexit` isn't called there); and a worker whose main process was killed ends too.
+What Granian leaves to its user is done here:
+
+- A port that another server has is refused; Granian shares it, and half of the requests go astray.
+- What the worker holds is closed when it ends (`atexit` isn't called there), before the calls
+  under way are waited for.
+- A worker that crashes is replaced, however often; one whose main process was killed ends.
+- SIGHUP ends the server, in place of a reload that would lose every environment.
 """
 
 from __future__ import annotations
