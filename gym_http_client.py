@@ -61,6 +61,8 @@ class Client:
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
     ) -> None:
+        if not remote_base.startswith(("http://", "https://")):
+            raise ValueError(f"a server's URL is http://… or https://…, not {remote_base!r}")
         self.remote_base = remote_base.rstrip("/")
         self.timeout = timeout
         self.session = requests.Session()

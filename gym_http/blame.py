@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,9 @@ def environments_own_code(env_id: str, verb: str, episode: Episode | None = None
         yield
     except GymHTTPError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and in_main_thread():
+            raise  # somebody's Ctrl-C, not the environment's
         if episode is not None:
             episode.running = False
         log.exception("%s failed in %s", env_id, verb)
@@ -28,14 +31,20 @@ def environments_own_code(env_id: str, verb: str, episode: Episode | None = None
 
 
 @contextmanager
-def refusal_of(options: dict[str, Any] | None) -> Iterator[None]:
-    """Where a caller gave options, it's they that the environment's argument checks refuse."""
+def refusal_of(options: dict[str, Any] | None, episode: Episode) -> Iterator[None]:
+    """Where a caller gave options, it's they that the environment's argument checks refuse. By
+    then a reset has begun (wrappers have reset themselves), so that the episode is over."""
     try:
         yield
     except (AssertionError, LookupError, TypeError, ValueError) as error:
         if not options:
             raise
+        episode.running = False
         raise BadValue(f"options were refused: {_brief(error)}") from error
+
+
+def in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _brief(error: BaseException) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Sequence
+from dataclasses import Field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,27 +19,36 @@ from gym_http.errors import GymHTTPError
 from gym_http.settings import LOG_LEVELS, Settings, flags_of, knobs, variable_of
 
 
-def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command an option for each knob. The command receives them as keyword arguments."""
-    types = typing.get_type_hints(Settings)
-    for knob in reversed(knobs()):
-        kind = types[knob.name]
-        options: dict[str, Any] = {
-            "help": knob.metadata["help"],
-            "envvar": variable_of(knob),
-            "default": knob.default,
-            "show_default": knob.default not in ((), False),
-        }
-        if kind is bool:
-            options["is_flag"] = True
-        elif knob.name == "log_level":
-            options["type"] = click.Choice(LOG_LEVELS)
-        elif typing.get_origin(kind) is tuple:
-            options.update(type=str, multiple=True)
-        else:
-            options["type"] = kind
-        command = click.option(*flags_of(knob), knob.name, **options)(command)
-    return command
+def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for each knob, or for those named. The command receives them as
+    keyword arguments."""
+
+    def give(command: Callable[..., Any]) -> Callable[..., Any]:
+        for knob in reversed(knobs()):
+            if not names or knob.name in names:
+                command = _option(knob)(command)
+        return command
+
+    return give
+
+
+def _option(knob: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    kind = typing.get_type_hints(Settings)[knob.name]
+    options: dict[str, Any] = {
+        "help": knob.metadata["help"],
+        "envvar": variable_of(knob),
+        "default": knob.default,
+        "show_default": knob.default not in ((), False),
+    }
+    if kind is bool:
+        options["is_flag"] = True
+    elif knob.name == "log_level":
+        options["type"] = click.Choice(LOG_LEVELS)
+    elif typing.get_origin(kind) is tuple:
+        options.update(type=str, multiple=True)
+    else:
+        options["type"] = kind
+    return click.option(*flags_of(knob), knob.name, **options)
 
 
 def read_settings(arguments: Sequence[str] = ()) -> Settings:
@@ -61,8 +73,17 @@ def _import(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             environments.import_modules([module])
-        except Exception as error:
-            raise click.ClickException(f"--import {module}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise click.ClickException(f"--import {module}: {_why_not(module, error)}") from error
+
+
+def _why_not(module: str, error: BaseException) -> str:
+    """What its author has to know: the exception, and where in the module it came from."""
+    if module.endswith(".py"):
+        return f"give the module's name, without .py: --import {module.removesuffix('.py')}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = "" if last.filename.startswith("<frozen") else f" ({last.filename}:{last.lineno})"
+    return f"{type(error).__name__}: {error}{where}"
 
 
 @click.group()
@@ -72,7 +93,7 @@ def main() -> None:
 
 
 @main.command(context_settings={"max_content_width": 100})
-@settings_options
+@settings_options()
 def serve(**options: Any) -> None:
     """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
     settings = _settings(options)
@@ -109,14 +130,14 @@ def envs(engine: str | None, imports: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--env-id", help="Only this environment's.")
-@settings_options
-def scores(env_id: str | None, **options: Any) -> None:
+@settings_options("data_dir")
+def scores(env_id: str | None, data_dir: Path) -> None:
     """Print the scoreboard."""
     from gym_http.scoreboard.store import Scoreboard
 
     logging.getLogger("gym_http").setLevel(logging.CRITICAL)  # the error below says it all
     try:
-        entries = Scoreboard(_settings(options).data_dir).ranked(env_id)
+        entries = Scoreboard(data_dir).ranked(env_id)
     except GymHTTPError as error:
         raise click.ClickException(str(error)) from error
     if not entries:

@@ -94,15 +94,22 @@ ENGINES = ("gymnasium", "gym")
 
 def engine(name: str) -> Engine:
     """The engine of that name. Raises BadValue, or DependencyMissing where it isn't installed."""
-    with importing.LOCK:
-        return _engine(name)
+    found = _engines.get(name)
+    if found is not None:
+        return found
+    if name not in ENGINES:
+        raise BadValue(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    with importing.lock_of(name):
+        if name not in _engines:
+            _engines[name] = _make_engine(name)
+        return _engines[name]
 
 
-@lru_cache(maxsize=None)
-def _engine(name: str) -> Engine:
+_engines: dict[str, Engine] = {}
+
+
+def _make_engine(name: str) -> Engine:
     _headless()
-    if name == "gymnasium":
-        return GymnasiumEngine()
     if name == "gym":
         try:
             return GymEngine()
@@ -110,7 +117,7 @@ def _engine(name: str) -> Engine:
             raise DependencyMissing(
                 f"the engine 'gym' is not installed ({error}): pip install gym shimmy"
             ) from error
-    raise BadValue(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+    return GymnasiumEngine()
 
 
 def gym_is_installed() -> bool:

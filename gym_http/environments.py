@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from gym_http.errors import (
     MalformedEnvId,
     shown,
 )
+
+log = logging.getLogger(__name__)
 
 _SUCCESSOR = re.compile(r"Please use `([^`]+)` instead")
 _OWN_FIELDS = ("render_mode", "max_episode_steps")
@@ -130,8 +133,8 @@ def _find(recipe: Recipe, policy: Policy) -> tuple[Engine, Any, str | None]:
             spec, warning, _ = _look_up(second, env_id, policy)
             if spec is not None:
                 return second, spec, warning
-    known = [env_id for source in _installed_engines() for env_id in source.registry]
-    near = difflib.get_close_matches(env_id, sorted(set(known)), n=3)
+    known = {one.env_id for one in registered() if one.missing is None}
+    near = difflib.get_close_matches(env_id, sorted(known), n=3)
     if near:
         reason += f" Near matches: {', '.join(near)}."
     else:
@@ -197,7 +200,8 @@ def _build(
             return source.build(spec, **options)
     except GymHTTPError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        log.info("%s could not be made", spec.id, exc_info=error)
         text = f"{spec.id} could not be made: {_sentence(error)}"
         if isinstance(error, ImportError) or type(error).__name__ == "DependencyNotInstalled":
             raise DependencyMissing(text) from error
@@ -208,8 +212,8 @@ def _render_modes(spec: Any) -> list[str] | None:
     """The modes that the environment's class declares; None where only building it would tell."""
     creator = spec.entry_point
     if isinstance(creator, str):
-        with importing.LOCK:
-            creator = gymnasium.envs.registration.load_env_creator(creator)
+        importing.module(creator.partition(":")[0])
+        creator = gymnasium.envs.registration.load_env_creator(creator)
     metadata = getattr(creator, "metadata", None)
     if not isinstance(metadata, dict):
         return None
@@ -256,6 +260,6 @@ def _adapter(env_id: str) -> bool:
     return env_id.startswith(("GymV21Environment", "GymV26Environment"))
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: BaseException) -> str:
     text = " ".join(str(error).split())[:500] or type(error).__name__
     return text if text.endswith((".", "!", "?", ")")) else text + "."

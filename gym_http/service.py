@@ -23,9 +23,9 @@ from typing import Any
 from gym_http import __version__, environments, spaces
 from gym_http.backends import BACKENDS
 from gym_http.blame import environments_own_code, refusal_of
+from gym_http.ending import close_all, close_quietly, end
 from gym_http.environments import Recipe, Registered
 from gym_http.errors import (
-    Busy,
     GymHTTPError,
     NotRenderable,
     NotStoppable,
@@ -82,7 +82,7 @@ class Service:
                 if seed is not None:
                     env.action_space.seed(seed)
         except GymHTTPError:
-            env.close()
+            close_quietly(env)
             raise
         now = self._clock()
         instance_id = self._registry.add(
@@ -126,31 +126,15 @@ class Service:
     def close(self, instance_id: str) -> None:
         """End an instance, and the recording on it. Raises UnknownInstance."""
         with self._registry.lease(instance_id) as instance:
-            self._end(instance)
+            end(instance, self._registry)
 
-    def close_all(self, wait_s: float = 1.0) -> None:
-        """End every instance. What fails is logged: each of the others still has its turn.
-
-        wait_s: for all calls under way together. An instance whose call doesn't return stays.
-        """
+    def close_all(self) -> None:
+        """End every instance. Each has its turn, whatever the others do: recordings first, then
+        environments side by side, for as long as a stopping server waits."""
         with self._closing:  # who comes second, such as the process's end, waits for the first
-            under_way = [one for one in self.instances() if not self._close_quietly(one, 0.0)]
-            deadline = time.monotonic() + wait_s
-            for instance_id in under_way:
-                if not self._close_quietly(instance_id, max(0.0, deadline - time.monotonic())):
-                    log.error("%s can't be closed: a call on it does not return", instance_id)
+            deadline = time.monotonic() + 0.8 * self._settings.shutdown_timeout_s
+            close_all(self._registry, deadline)
             self._scoreboard.close()
-
-    def _close_quietly(self, instance_id: str, wait_s: float) -> bool:
-        """Whether the instance has ended, even if it failed at that."""
-        try:
-            with self._registry.lease(instance_id, wait_s=wait_s) as instance:
-                self._end(instance)
-        except Busy:
-            return False
-        except Exception as error:
-            log.error("closing %s: %s", instance_id, error)
-        return True
 
     # ---- an environment's life
 
@@ -164,7 +148,7 @@ class Service:
         with self._registry.lease(instance_id) as instance:
             seed = instance.pending_seed if seed is None else seed
             with environments_own_code(instance.env_id, "reset", instance.episode):
-                with refusal_of(options):
+                with refusal_of(options, instance.episode):
                     value, info = instance.env.reset(seed=seed, options=options)
                 observation = spaces.encode(instance.env.observation_space, value)
                 carried = wire_info(info)
@@ -325,18 +309,6 @@ class Service:
             raise NotStoppable("this server was started by something else, which has to stop it")
         log.info("shutdown was asked for")
         self.on_shutdown()
-
-    def _end(self, instance: Instance) -> None:
-        self._registry.remove(instance)
-        log.info(
-            "closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps
-        )
-        try:
-            with environments_own_code(instance.env_id, "close"):
-                instance.env.close()
-        finally:
-            if instance.recorder is not None:
-                instance.recorder.close()
 
 
 def _why_reset(instance: Instance) -> str:

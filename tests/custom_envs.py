@@ -159,17 +159,31 @@ class Faulty(Odd):
     def __init__(self, how: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.how = how
+        self.maybe("make")
         if how == "sample":
             self.action_space = self.Sampler(2)
 
     def step(self, action: Any) -> Any:
         if self.how == "step":
             return 1, 2, 3
-        if self.how == "exit":
-            raise SystemExit(1)
+        self.maybe("")
         if self.how == "text":
             raise ValueError("half a letter: \ud800")
         return super().step(action)
+
+    def maybe(self, where: str) -> None:
+        """Raise what is no Exception, or take long, in that place."""
+        if self.how == f"{where} exit".strip():
+            raise SystemExit(1)
+        if self.how == f"{where} interrupt".strip():
+            raise KeyboardInterrupt
+        if self.how == f"{where} error":
+            raise RuntimeError("no end")
+        if self.how == f"{where} slow":
+            time.sleep(60)
+
+    def close(self) -> None:
+        self.maybe("close")
 
     def observe(self) -> Any:
         return np.zeros(5 if self.how == "shape" and self.time else 2)
@@ -207,13 +221,14 @@ class OddFrames(Odd):
         return frame
 
 
-class BreaksFrames(OddFrames):
-    """Can't draw its second frame."""
+class Forks(Odd):
+    """A step leaves a child behind that outlives the worker, with all that it has open."""
 
-    def render(self) -> Any:
-        if self.time == 1:
-            raise RuntimeError("no paint left")
-        return super().render()
+    def step(self, action: Any) -> Any:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        return super().step(action)
 
 
 for kind in (
@@ -227,7 +242,7 @@ for kind in (
     Faulty,
     Tells,
     OddFrames,
-    BreaksFrames,
+    Forks,
     Odd,
 ):
     gymnasium.register(f"Custom{kind.__name__}-v0", entry_point=kind)

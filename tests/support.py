@@ -173,6 +173,17 @@ def create(server: ServerProcess, env_id: str = "CartPole-v1", **more: Any) -> s
     return f"/v1/envs/{reply['instance_id']}"
 
 
+def begin_step(server: ServerProcess, env: str) -> socket.socket:
+    """Send a step that takes its time; returns the connection, without waiting for the reply."""
+    body = '{"action":0}'
+    connection = socket.create_connection(server.address)
+    connection.sendall(
+        f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    return connection
+
+
 def eventually(condition: Callable[[], bool], timeout_s: float = 20) -> None:
     """Poll until `condition()` holds. Raises AssertionError when time is up."""
     deadline = time.monotonic() + timeout_s

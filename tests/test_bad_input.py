@@ -257,6 +257,21 @@ class Paths(BadInput):
 
 
 class TheEnvironmentsFault(unittest.TestCase):
+    @params(
+        ("exit", 500, "env_failed"),
+        ("interrupt", 500, "env_failed"),
+        ("make exit", 400, "make_failed"),
+        ("make interrupt", 500, "internal"),
+    )
+    def test_is_answered_whatever_it_raises(self, how, status, code):
+        server = shared_server()
+        reply = post(server, "/v1/envs/", {"env_id": "CustomFaulty-v0", "kwargs": {"how": how}})
+        if not how.startswith("make"):
+            env = f"/v1/envs/{reply[2]['instance_id']}"
+            post(server, f"{env}/reset/")
+            reply = post(server, f"{env}/step/", {"action": 0})
+        self.assertEqual((reply[0], reply[2]["code"]), (status, code))
+
     def test_is_a_500_without_a_traceback(self):
         server = shared_server()
         env = create(server, "CustomRaises-v0")

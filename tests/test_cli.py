@@ -53,6 +53,20 @@ class Commands(unittest.TestCase):
             )
             self.assertIn("Mine-v0  gymnasium\n", ended.stdout, ended.stderr)
 
+    def test_a_module_with_a_mistake(self):
+        with tempfile.TemporaryDirectory() as directory:
+            (Path(directory) / "mistaken.py").write_text("\n{}['key']\n")
+            ended = subprocess.run(
+                [sys.executable, "-m", "gym_http", "envs", "--import", "mistaken"],
+                capture_output=True,
+                text=True,
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            self.assertRegex(
+                ended.stderr, r"^Error: --import mistaken: KeyError: 'key' \(.*mistaken\.py:2\)\n$"
+            )
+
     def test_scores(self):
         with tempfile.TemporaryDirectory() as directory:
             text = self.printed("scores", "--data-dir", directory)
@@ -73,7 +87,14 @@ class Commands(unittest.TestCase):
     def test_mistakes_are_one_line(self):
         for arguments, reason in (
             (["envs", "--engine", "unity"], "Error: engine must be one of gymnasium, gym"),
-            (["envs", "--import", "no_such_module"], "Error: --import no_such_module: No module"),
+            (
+                ["envs", "--import", "no_such_module"],
+                "Error: --import no_such_module: ModuleNotFoundError: No module named",
+            ),
+            (
+                ["envs", "--import", "tests/custom_envs.py"],
+                "Error: --import tests/custom_envs.py: give the module's name, without .py",
+            ),
             (["scores", "--data-dir", "/dev/null/x"], "Error: the scoreboard can't be used"),
         ):
             with self.subTest(arguments):

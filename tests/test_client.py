@@ -151,6 +151,13 @@ class Peers(unittest.TestCase):
         self.assertEqual(Client("http://far.example").session.proxies["http"], "http://127.0.0.1:9")
 
 
+class Urls(unittest.TestCase):
+    @params("127.0.0.1:5000", "localhost", "", "ftp://localhost")
+    def test_that_are_none(self, url):
+        with self.assertRaisesRegex(ValueError, "http://"):
+            Client(url)
+
+
 class Connection(unittest.TestCase):
     def test_one_connection_serves_many_calls(self):
         with Client(shared_server().url) as client:

@@ -5,11 +5,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 from tests.support import (
     ServerProcess,
+    begin_step,
     create,
     eventually,
     get,
@@ -79,12 +81,47 @@ class Crash(unittest.TestCase):
                 self.assertEqual(get(server, create(server))[0], 200)
 
     def test_no_worker_outlives_its_main_process(self):
-        with ServerProcess() as server:
-            worker = server.worker_pid()
-            create(server)
-            server.process.kill()
-            server.process.wait()
-            eventually(lambda: not alive(worker), timeout_s=10)
+        """Not even one with a call that does not return."""
+        for env_id in ("CustomOdd-v0", "CustomSlow-v0"):
+            flags = ("--import", "tests.custom_envs", "--shutdown-timeout", "1")
+            with self.subTest(env_id), ServerProcess(*flags) as server:
+                worker = server.worker_pid()
+                env = create(server, env_id, kwargs={"length": 9})
+                post(server, f"{env}/reset/")
+                post(server, f"{env}/step/", {"action": 0})
+                if env_id == "CustomSlow-v0":
+                    env = create(server, env_id, kwargs={"pause_s": 1000})
+                    post(server, f"{env}/reset/")
+                    stuck = begin_step(server, env)
+                    self.addCleanup(stuck.close)
+                server.process.kill()
+                server.process.wait()
+                eventually(lambda worker=worker: not alive(worker), timeout_s=10)
+
+    def test_what_an_environment_forked_does_not_outlive_it(self):
+        """Else it would keep the port's half, and the recording's lock."""
+        with ServerProcess("--import", "tests.custom_envs") as server:
+            env = create(server, "CustomForks-v0", kwargs={"length": 1})
+            directory = str(server.home / "recording")
+            post(server, f"{env}/monitor/start/", {"directory": directory})
+            post(server, f"{env}/reset/")
+            post(server, f"{env}/step/", {"action": 0})
+            before = server.worker_pid()
+            os.kill(before, signal.SIGKILL)
+            eventually(lambda: served_by_another(server, before))
+            for _ in range(40):
+                self.assertEqual(get(server, "/healthz")[0], 200)
+            upload = {"training_dir": directory, "api_key": "k"}
+            self.assertEqual(post(server, "/v1/upload/", upload)[0], 200)
+
+    def test_the_end_right_after_a_crash(self):
+        """A signal that comes while the next worker is being born is not lost."""
+        for pause_s in (0.0, 0.01, 0.02, 0.03):
+            with self.subTest(pause_s=pause_s), ServerProcess() as server:
+                os.kill(server.worker_pid(), signal.SIGKILL)
+                time.sleep(pause_s)
+                server.send_signal(signal.SIGTERM)
+                self.assertEqual(server.wait(timeout_s=8), 0)
 
     def test_a_killed_recording_is_scored_by_the_next_server(self):
         with tempfile.TemporaryDirectory() as directory:

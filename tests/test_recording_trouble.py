@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from unittest import mock
 
 from gym_http.errors import (
     BadDirectory,
@@ -17,6 +18,7 @@ from gym_http.errors import (
     StorageFailed,
 )
 from gym_http.recording import files, journal, reader
+from gym_http.recording.recorder import every
 from tests.recordings import Recordings
 from tests.support import ROOT
 
@@ -99,6 +101,21 @@ class AfterAKill(Recordings):
         self.assertEqual(len(logged.output), 4)
 
 
+class TheRenderer(Recordings):
+    def test_an_exit_while_the_last_frame_is_drawn(self):
+        count = iter(range(3))
+
+        def frame():
+            if next(count) == 2:
+                raise SystemExit(1)
+
+        recorder = self.recorder(film=every(1), frame=frame)
+        with self.assertLogs("gym_http.recording.video", "ERROR"):
+            self.play(recorder, 2)
+        recorder.close()
+        self.assertEqual(reader.load(self.directory).episode_lengths, [2])
+
+
 class TheDisk(Recordings):
     def test_a_file_where_the_directory_should_be(self):
         self.directory.parent.mkdir()
@@ -177,6 +194,16 @@ class AtOnce(Recordings):
             thread.join()
         self.assertEqual(len(outcomes), 1)
         outcomes[0].close()
+
+    def test_a_directory_that_another_process_keeps(self):
+        self.directory.mkdir(parents=True)
+        fd = os.open(self.directory, os.O_RDONLY)
+        self.addCleanup(os.close, fd)
+        self.assertTrue(files.lock(fd))
+        with mock.patch.object(files, "LONGEST_HOLD_S", 0.05):
+            for call in (self.recorder, lambda: reader.load(self.directory)):
+                with self.assertRaisesRegex(RecordingOpen, "locked by another process"):
+                    call()
 
     def test_readers_of_a_killed_recording(self):
         recorder = self.recorder()

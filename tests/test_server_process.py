@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 from nose2.tools import params
@@ -18,6 +19,7 @@ from nose2.tools import params
 from tests.support import (
     ROOT,
     ServerProcess,
+    begin_step,
     create,
     eventually,
     exchange,
@@ -74,7 +76,11 @@ class Start(unittest.TestCase):
         (["-p", "-1"], 2, "port must be at least 0"),
         (["-p", "http"], 2, "not a valid integer"),
         (["--threads", "0"], 2, "threads must be at least 1"),
-        (["--import", "no_such_module"], 1, "--import no_such_module: No module named"),
+        (
+            ["--import", "no_such_module"],
+            1,
+            "--import no_such_module: ModuleNotFoundError",
+        ),
         (["--log-level", "loud"], 2, "log-level"),
         (["--unknown"], 2, "No such option"),
     )
@@ -165,18 +171,27 @@ class End(unittest.TestCase):
         create(server, "CustomTells-v0", kwargs={"path": str(told)})
         env = create(server, "CustomSlow-v0", kwargs={"pause_s": 1000})
         post(server, f"{env}/reset/")
-        with socket.create_connection(server.address) as stuck:
-            body = b'{"action":0}'
-            stuck.sendall(
-                f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n".encode()
-                + body
-            )
+        with begin_step(server, env):
             eventually(lambda: get(server, f"{env}")[0] == 200)
             server.send_signal(signal.SIGTERM)
             self.assertEqual(server.wait(20), 0)
         self.assertEqual(told.read_text(), "closed\n")
         self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
+        self.assertIn("had to be killed", server.log())
+
+    def test_a_second_ctrl_c_does_not_wait(self):
+        server = ServerProcess("--import", "tests.custom_envs", "--shutdown-timeout", "60")
+        self.addCleanup(server.stop)
+        env = create(server, "CustomSlow-v0", kwargs={"pause_s": 1000})
+        post(server, f"{env}/reset/")
+        with begin_step(server, env):
+            server.send_signal(signal.SIGINT)
+            eventually(lambda: "stopping" in server.log())
+            deadline = time.monotonic() + 20
+            while server.process.poll() is None and time.monotonic() < deadline:
+                server.send_signal(signal.SIGINT)
+                time.sleep(0.2)
+            self.assertEqual(server.wait(5), 0)
 
 
 class AFreshServer(unittest.TestCase):

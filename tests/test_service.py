@@ -1,5 +1,6 @@
 """The verbs, without HTTP: what each does to an instance, above all when it fails."""
 
+import os
 import tempfile
 import unittest
 from pathlib import Path
@@ -13,6 +14,7 @@ from gym_http.environments import Recipe
 from gym_http.errors import (
     BadValue,
     EnvFailed,
+    MakeFailed,
     NotRenderable,
     NotStoppable,
     ResetNeeded,
@@ -20,6 +22,7 @@ from gym_http.errors import (
     UnsupportedSpace,
 )
 from gym_http.service import Service
+from gym_http.settings import Settings
 
 
 class Verbs(unittest.TestCase):
@@ -151,15 +154,23 @@ class Verbs(unittest.TestCase):
             self.service.reset(one, options={"x": 1})
         self.service.reset(one, options={})
 
-    def test_a_refused_reset_leaves_the_episode_running(self):
-        one, twin = self.create(), self.create()
-        for each in (one, twin):
-            self.service.reset(each, seed=1)
+    def test_a_reset_that_was_refused_had_begun(self):
+        """TimeLimit counts anew before the environment sees the options: going on with the old
+        episode would be going on with another."""
+        one = self.create()
+        self.service.reset(one, seed=1)
         with self.assertRaisesRegex(BadValue, "options were refused"):
             self.service.reset(one, options={"low": "x"})
-        np.testing.assert_array_equal(
-            self.service.step(one, 1).observation, self.service.step(twin, 1).observation
-        )
+        with self.assertRaises(ResetNeeded):
+            self.service.step(one, 1)
+        self.service.reset(one)
+        self.service.step(one, 1)
+
+    @params("exit", "error")
+    def test_whatever_it_does_when_made(self, how):
+        with self.assertRaisesRegex(MakeFailed, "CustomFaulty-v0 could not be made"):
+            self.create("CustomFaulty-v0", kwargs={"how": f"make {how}"})
+        self.assertEqual(self.service.instances(), {})
 
     @params("step", "info", "shape", "exit", "text")
     def test_whatever_it_does_in_a_step(self, how):
@@ -190,12 +201,31 @@ class Verbs(unittest.TestCase):
         with self.service._registry.lease(one):
             self.assertEqual(self.service.describe(one)["instance_id"], one)
 
-    def test_close_all_does_not_wait_for_ever(self):
-        stuck, other = self.create(), self.create()
-        with self.service._registry.lease(stuck), self.assertLogs("gym_http.service", "ERROR"):
-            self.service.close_all(wait_s=0.05)
-        self.assertEqual(list(self.service.instances()), [stuck])
-        self.assertNotIn(other, self.service.instances())
+    def test_closing_all_costs_nobody_for_another(self):
+        """One whose call does not return, one that does not close, one that fails to, and one
+        with a recording: the last is ended well, and in time."""
+        service = Service(Settings(shutdown_timeout_s=1))
+        with tempfile.TemporaryDirectory() as directory:
+            told = Path(directory) / "told"
+            ids = [
+                service.create(Recipe(env_id, kwargs=kwargs)).instance_id
+                for env_id, kwargs in (
+                    ("CustomOdd-v0", {}),
+                    ("CustomFaulty-v0", {"how": "close slow"}),
+                    ("CustomFaulty-v0", {"how": "close error"}),
+                    ("CustomTells-v0", {"path": str(told)}),
+                )
+            ]
+            service.monitor_start(ids[3], Path(directory) / "recording")
+            with service._registry.lease(ids[0]), self.assertLogs("gym_http", "ERROR") as logged:
+                service.close_all()
+            self.assertEqual(list(service.instances()), [ids[0]])
+            self.assertEqual(told.read_text(), "closed\n")
+            self.assertEqual(len(os.listdir(Path(directory) / "recording")), 2)
+        said = "\n".join(logged.output)
+        for instance_id in ids[:2]:
+            self.assertIn(f"{instance_id} could not be closed in time", said)
+        self.assertNotIn(ids[3], said)
 
     def test_a_space_without_a_row(self):
         with self.assertRaisesRegex(UnsupportedSpace, "Text"):

@@ -6,10 +6,13 @@ import itertools
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from gym_http.errors import RecordingOpen
 
 try:
     import fcntl
@@ -17,6 +20,7 @@ except ImportError:  # Windows: a journal that is still written can't be told fr
     fcntl = None  # type: ignore[assignment]
 
 PREFIX = "openaigym"
+LONGEST_HOLD_S = 5.0
 _monitor_ids = itertools.count()
 
 
@@ -83,14 +87,17 @@ def write_whole(path: Path, content: Any) -> None:
 def held(directory: Path) -> Iterator[None]:
     """Keep every other monitor and reader, of this process and of others, out of `directory`.
 
-    For looking at what is there and acting on it; not for the time of a recording. The lock is
-    the directory's own, so that no file is left for it.
+    For looking at what is there and acting on it, which takes no time; not for the time of a
+    recording. The lock is the directory's own, so that no file is left for it. Raises
+    RecordingOpen where another process keeps it.
     """
     fd = os.open(directory, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(fd, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LONGEST_HOLD_S
+        while not lock(fd):
+            if time.monotonic() > deadline:
+                raise RecordingOpen(f"{directory} is locked by another process")
+            time.sleep(0.005)
         yield
     finally:
         os.close(fd)

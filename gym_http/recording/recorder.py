@@ -92,11 +92,12 @@ class Recorder:
     def step(self, reward: float, done: bool) -> None:
         self._length += 1
         self._reward += reward
+        if done:  # the episode first: no trouble with its last frame may cost it
+            end = self._clock()
+            self._keep(lambda: self._journal.episode(end, self._length, self._reward))
         if self._video is not None:
             self._video.add()
         if done:
-            end = self._clock()
-            self._keep(lambda: self._journal.episode(end, self._length, self._reward))
             self._end_video()
 
     def close(self) -> None:

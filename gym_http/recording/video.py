@@ -58,7 +58,7 @@ class Video:
                 film = _Asciicast if isinstance(frame, str) else _Mp4
                 self._film = film(self._path, self._fps)
             self._film.add(frame)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # the environment's own code drew it
             self._give_up(error)
 
     def close(self) -> tuple[str, str] | None:
@@ -83,7 +83,7 @@ class Video:
             return None
         return (video.name, meta_path.name) if video else None
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: BaseException) -> None:
         log.error("the video of episode %d is lost: %s", self._episode, error, exc_info=error)
         self._trouble = f"{type(error).__name__}: {error}"
         if self._film is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -43,7 +44,10 @@ def film_of(value: Any) -> Callable[[int], bool]:
 def directory_of(text: str) -> Path:
     if "\0" in text or len(text) > LONGEST_PATH:
         raise BadDirectory(f"{shown(text)} can't be a directory's name")
-    return Path(text)
+    try:
+        return Path(os.path.abspath(os.path.expanduser(text)))
+    except OSError as error:  # no working directory to be relative to
+        raise BadDirectory(f"{shown(text)}: {error.strerror}") from error
 
 
 def time_of(epoch_s: float) -> datetime:

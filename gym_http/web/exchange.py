@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gym_http import wire
+from gym_http.blame import in_main_thread
 from gym_http.errors import BadValue, GymHTTPError, Internal, InvalidJSON, MissingParameter, shown
 from gym_http.service import Service
 from gym_http.web.schema import Body, NothingReply
@@ -62,7 +63,7 @@ class Route:
 
 
 def answer(route: Route, service: Service, call: Call) -> Reply:
-    """Check the request, call the service, write the reply. Never raises an Exception."""
+    """Check the request, call the service, write the reply. Never raises."""
     try:
         arguments: dict[str, Any] = dict(call.path)
         if route.body is not None:
@@ -72,12 +73,14 @@ def answer(route: Route, service: Service, call: Call) -> Reply:
         return _reply(route.handler(service, **arguments), call.accept)
     except GymHTTPError as error:
         return error_reply(error)
-    except Exception:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and in_main_thread():
+            raise  # somebody's Ctrl-C
         return error_reply(unexpected(f"{route.method} {route.path}"))
 
 
 def error_reply(error: GymHTTPError) -> Reply:
-    return Reply(error.status, JSON, wire.to_json(error.body()))
+    return Reply(error.status, JSON, wire.to_json(error.body()) + b"\n")
 
 
 def unexpected(where: str) -> Internal:
@@ -95,8 +98,8 @@ def _reply(value: Any, accept: str) -> Reply:
     if isinstance(value, Raw):
         return Reply(200, value.content_type, value.body)
     if isinstance(value, NothingReply):
-        return Reply(200, _type_of_nothing(accept), b"{}")
-    return Reply(200, JSON, wire.to_json(value))
+        return Reply(200, _type_of_nothing(accept), b"{}\n")
+    return Reply(200, JSON, wire.to_json(value) + b"\n")  # for who reads it in a terminal
 
 
 def _type_of_nothing(accept: str) -> str:

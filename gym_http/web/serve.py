@@ -31,16 +31,21 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
 
 from gym_http.ledger import Ledger
 from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.web.app import create_app
+from gym_http.web.supervisor import (
+    ENDING,
+    Respawned,
+    Supervisor,
+    kill_group,
+    release_signals,
+)
 
 log = logging.getLogger(__name__)
 
-HAS_HUP = hasattr(signal, "SIGHUP")
 KEEP_ALIVE_MS = 3_600_000  # old clients pause for minutes, and some don't reconnect
 
 
@@ -58,7 +63,7 @@ def serve(settings: Settings, greeting: str) -> None:
     # Granian works on its own threads, whose stacks are Rust's 2 MiB; environments, and Python's
     # idea of how deep it may recurse, are made for those of a main thread.
     os.environ.setdefault("RUST_MIN_STACK", str(16 * 1024 * 1024))
-    server = _Server(
+    server = Supervisor(
         "gym_http",
         address=host,
         port=port,
@@ -71,7 +76,7 @@ def serve(settings: Settings, greeting: str) -> None:
         http1_settings=HTTP1Settings(header_read_timeout=KEEP_ALIVE_MS),
         log_level=LogLevels.error,
     )
-    server.respawned_wrks = _Respawned(run_dir / "loaded")
+    server.respawned_wrks = Respawned(run_dir / "loaded")
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     greeter = threading.Thread(
         target=_greet, args=((host, port), greeting.format(url=url)), daemon=True
@@ -81,37 +86,6 @@ def serve(settings: Settings, greeting: str) -> None:
         server.serve(target_loader=partial(_load_worker, settings, run_dir), wrap_loader=False)
     finally:
         shutil.rmtree(run_dir, ignore_errors=True)
-
-
-class _Server(Server):  # type: ignore[misc]
-    """Granian's, with another idea of two events."""
-
-    def signal_handler_reload(self, *signal_and_frame: Any) -> None:
-        """SIGHUP says that the terminal is gone. A reload would lose every environment."""
-        self.signal_handler_interrupt()
-
-    def startup(self, *arguments: Any) -> None:
-        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN if HAS_HUP else False
-        super().startup(*arguments)
-        if ignored:  # as under nohup
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-class _Respawned(dict[int, float]):
-    """When which worker was last replaced. Granian gives up on one that dies within seconds of
-    that, as it should on one that never comes up. One that did come up was brought down by an
-    environment, and that may happen again as soon as an agent tries again."""
-
-    def __init__(self, loaded: Path) -> None:
-        super().__init__()
-        self._loaded = loaded
-
-    def get(self, idx: int, default: Any = None) -> Any:
-        if self._loaded.exists():
-            self._loaded.unlink()
-            log.error("the worker died, and every environment with it; another one starts")
-            return default
-        return super().get(idx, default)
 
 
 def free_address(listen: str, port: int) -> tuple[str, int]:
@@ -136,6 +110,9 @@ def _load_worker(settings: Settings, run_dir: Path) -> Any:
 
     run_dir: of this server's run; has the ledger, and a mark that the worker came up.
     """
+    for number in ENDING:  # what is inherited is the main process's; Granian's own comes later
+        signal.signal(number, signal.SIG_DFL)
+    release_signals()
     start_logging(settings.log_level)
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a terminal's Ctrl-C is for the main process, which then ends the worker
@@ -145,7 +122,8 @@ def _load_worker(settings: Settings, run_dir: Path) -> Any:
     main_pid = main.pid
     service.on_shutdown = lambda: os.kill(main_pid, signal.SIGTERM)
     multiprocessing.util.Finalize(None, service.close_all, exitpriority=100)
-    threading.Thread(target=_end_with, args=(main,), daemon=True).start()
+    ending = (main, settings.shutdown_timeout_s, run_dir)
+    threading.Thread(target=_end_with, args=ending, daemon=True).start()
     _close_when_told_to_end(service)
     app = create_app(settings, service)
     with suppress(OSError):
@@ -163,21 +141,26 @@ def _close_when_told_to_end(service: Service) -> None:
     reading, writing = socket.socketpair()
     writing.setblocking(False)
     signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    threading.Thread(
+        target=_close_at_signals, args=(service, reading, writing), daemon=True
+    ).start()
 
-    def wait() -> None:
-        with reading, writing:
-            while reading.recv(1)[0] not in (signal.SIGTERM, signal.SIGINT):
-                pass
+
+def _close_at_signals(service: Service, reading: socket.socket, writing: socket.socket) -> None:
+    """Holds both ends for good: once closed, a later signal would be written to another file."""
+    while number := reading.recv(1):
+        if number[0] in ENDING:
             service.close_all()
 
-    threading.Thread(target=wait, daemon=True).start()
 
-
-def _end_with(main: Any) -> None:
-    """End this worker when its main process is gone."""
+def _end_with(main: Any, timeout_s: float, run_dir: Path) -> None:
+    """End this worker, and what it started, when its main process is gone."""
     main.join()
     log.error("the main process is gone; ending")
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(timeout_s)  # the process mostly ends in here
+    shutil.rmtree(run_dir, ignore_errors=True)
+    kill_group(os.getpid())
 
 
 def _greet(address: tuple[str, int], greeting: str) -> None:

@@ -1,0 +1,91 @@
+"""The end of instances: of one, and of all when the server stops."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+
+from gym_http.backends.contract import Backend
+from gym_http.blame import environments_own_code
+from gym_http.errors import Busy, GymHTTPError, UnknownInstance
+from gym_http.registry import Instance, Registry
+
+log = logging.getLogger(__name__)
+
+CLOSERS = 32  # environments that are closed side by side
+
+
+def end(instance: Instance, registry: Registry) -> None:
+    """End a leased instance: its recording, then its environment.
+
+    Raises StorageFailed, EnvFailed; the instance is gone all the same.
+    """
+    registry.remove(instance)
+    log.info("closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps)
+    try:
+        _end_recording(instance)
+    finally:
+        with environments_own_code(instance.env_id, "close"):
+            instance.env.close()
+
+
+def close_quietly(env: Backend) -> None:
+    """Close an environment that nobody will get, whatever it says to that."""
+    try:
+        env.close()
+    except Exception:
+        log.exception("an environment failed to close")
+
+
+def close_all(registry: Registry, deadline: float) -> None:
+    """End every instance, until `deadline` (of time.monotonic). What fails, or stays, is logged.
+
+    A call that doesn't return, or an environment that doesn't close, costs the others nothing.
+    """
+    todo: queue.SimpleQueue[str] = queue.SimpleQueue()
+    unfinished = set(registry.requested_ids())
+    for instance_id in unfinished:
+        todo.put(instance_id)
+        try:
+            with registry.lease(instance_id, wait_s=0.0) as instance:
+                _end_recording(instance)
+        except (Busy, UnknownInstance):
+            continue
+        except GymHTTPError as error:
+            log.error("%s: %s", instance_id, error)
+
+    def close_some() -> None:
+        while True:
+            try:
+                instance_id = todo.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                with registry.lease(instance_id, max(0.0, deadline - time.monotonic())) as instance:
+                    end(instance, registry)
+            except Busy:
+                continue
+            except UnknownInstance:
+                pass  # somebody else has ended it
+            except GymHTTPError as error:
+                log.error("closing %s: %s", instance_id, error)
+            unfinished.discard(instance_id)
+
+    threads = [
+        threading.Thread(target=close_some, daemon=True)
+        for _ in range(min(CLOSERS, len(unfinished)))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for instance_id in sorted(unfinished):
+        log.error("%s could not be closed in time", instance_id)
+
+
+def _end_recording(instance: Instance) -> None:
+    recorder, instance.recorder = instance.recorder, None
+    if recorder is not None:
+        recorder.close()
