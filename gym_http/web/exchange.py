@@ -98,7 +98,7 @@ def _reply(value: Any, accept: str) -> Reply:
     if isinstance(value, Raw):
         return Reply(200, value.content_type, value.body)
     if isinstance(value, NothingReply):
-        return Reply(200, _type_of_nothing(accept), b"{}\n")
+        return Reply(200, _type_of_nothing(accept), b"{}")
     return Reply(200, JSON, wire.to_json(value) + b"\n")  # for who reads it in a terminal
 
 
