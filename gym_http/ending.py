@@ -9,7 +9,7 @@ import time
 
 from gym_http.backends.contract import Backend
 from gym_http.blame import environments_own_code
-from gym_http.errors import Busy, GymHTTPError, UnknownInstance
+from gym_http.errors import Busy, UnknownInstance
 from gym_http.registry import Instance, Registry
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ def close_all(registry: Registry, deadline: float) -> None:
                 _end_recording(instance)
         except (Busy, UnknownInstance):
             continue
-        except GymHTTPError as error:
-            log.error("%s: %s", instance_id, error)
+        except Exception as error:
+            log.error("the recording of %s: %s", instance_id, error)
 
     def close_some() -> None:
         while True:
@@ -69,7 +69,7 @@ def close_all(registry: Registry, deadline: float) -> None:
                 continue
             except UnknownInstance:
                 pass  # somebody else has ended it
-            except GymHTTPError as error:
+            except Exception as error:
                 log.error("closing %s: %s", instance_id, error)
             unfinished.discard(instance_id)
 
