@@ -16,6 +16,7 @@ import unittest
 
 from nose2.tools import params
 
+from gym_http.web.supervisor import IMPATIENCE_S
 from tests.support import (
     ROOT,
     ServerProcess,
@@ -187,11 +188,10 @@ class End(unittest.TestCase):
         with begin_step(server, env):
             server.send_signal(signal.SIGINT)
             eventually(lambda: "stopping" in server.log())
-            deadline = time.monotonic() + 20
-            while server.process.poll() is None and time.monotonic() < deadline:
-                server.send_signal(signal.SIGINT)
-                time.sleep(0.2)
-            self.assertEqual(server.wait(5), 0)
+            asked = time.monotonic()
+            eventually(lambda: time.monotonic() - asked > IMPATIENCE_S)
+            server.send_signal(signal.SIGINT)
+            self.assertEqual(server.wait(10), 0)
 
 
 class AFreshServer(unittest.TestCase):

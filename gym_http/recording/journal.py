@@ -78,7 +78,7 @@ def read(path: Path) -> tuple[Stats, Manifest]:
     for text in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is torn
         try:
             line = msgspec.convert(json.loads(text), _Line)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, msgspec.ValidationError, RecursionError) as error:
             log.warning("%s: a line can't be read: %s", path.name, error)
             continue
         if line.kind == "start":

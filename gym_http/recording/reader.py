@@ -74,7 +74,7 @@ def _read_all(directory: Path) -> list[tuple[Stats, Manifest]]:
         try:
             manifest = _checked(path, Manifest)
             stats = _checked(directory / Path(manifest.stats).name, Stats)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, msgspec.ValidationError, RecursionError) as error:
             raise NoRecording(f"{path.name} can't be read: {error}") from error
         sources.append((_whole(stats, path), manifest))
     for path in journals:
@@ -85,7 +85,8 @@ def _read_all(directory: Path) -> list[tuple[Stats, Manifest]]:
 
 
 def _checked(path: Path, form: Any) -> Any:
-    """The JSON file as `form`. Raises OSError, ValueError. (Gym writes NaN, so Python's reader.)"""
+    """The JSON file as `form`. Raises OSError, ValueError, ValidationError, RecursionError. (Gym
+    writes NaN, so it's Python's reader.)"""
     return msgspec.convert(json.loads(path.read_bytes()), form)
 
 
