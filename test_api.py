@@ -19,7 +19,7 @@ import numpy as np
 import requests
 
 from gym_http_client import Client, ServerError
-from tests.support import ServerProcess, eventually
+from tests.support import ServerProcess, at_once, eventually
 
 
 class Contract:
@@ -360,11 +360,7 @@ class Contract:
                 for _ in range(50):
                     client.env_step(instance_id, 0)
 
-        threads = [threading.Thread(target=steps) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*[steps] * 4)
         self.assertEqual(self.client.env_info(instance_id)["steps"], 200)
 
 

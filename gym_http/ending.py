@@ -25,7 +25,7 @@ def end(instance: Instance, registry: Registry) -> None:
     registry.remove(instance)
     log.info("closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps)
     try:
-        _end_recording(instance)
+        end_recording(instance)
     finally:
         with environments_own_code(instance.env_id, "close"):
             instance.env.close()
@@ -50,7 +50,7 @@ def close_all(registry: Registry, deadline: float) -> None:
         todo.put(instance_id)
         try:
             with registry.lease(instance_id, wait_s=0.0) as instance:
-                _end_recording(instance)
+                end_recording(instance)
         except (Busy, UnknownInstance):
             continue
         except Exception as error:
@@ -85,7 +85,8 @@ def close_all(registry: Registry, deadline: float) -> None:
         log.error("%s could not be closed in time", instance_id)
 
 
-def _end_recording(instance: Instance) -> None:
+def end_recording(instance: Instance) -> None:
+    """End the recording on a leased instance, if there is one. Raises StorageFailed."""
     recorder, instance.recorder = instance.recorder, None
     if recorder is not None:
         recorder.close()

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 
 from gym_http import importing
 from gym_http.errors import BadValue, DependencyMissing
@@ -155,8 +156,6 @@ def _raised_by(look_up: Any, env_id: str) -> Exception:
 
 def _with_starts(new: Any, old: Any) -> Any:
     """`new`, with the `start` of each Discrete, which Shimmy's conversion leaves out."""
-    from gymnasium import spaces
-
     if isinstance(new, spaces.Discrete) and old.start:
         return spaces.Discrete(int(new.n), start=int(old.start))
     if isinstance(new, spaces.Tuple):
@@ -175,6 +174,6 @@ def _headless() -> None:
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    for name in ("pygame", "pygame.surfarray", "pygame.gfxdraw"):
-        if _found("pygame"):
+    if _found("pygame"):
+        for name in ("pygame", "pygame.surfarray", "pygame.gfxdraw"):
             importing.module(name)

@@ -1,5 +1,6 @@
 """The verbs. This is the whole server without HTTP; it runs in a REPL:
 
+    >>> from gym_http.environments import Recipe
     >>> from gym_http.service import Service
     >>> service = Service()
     >>> cart = service.create(Recipe("CartPole-v1")).instance_id
@@ -23,7 +24,7 @@ from typing import Any
 from gym_http import __version__, environments, spaces
 from gym_http.backends import BACKENDS
 from gym_http.blame import environments_own_code, refusal_of
-from gym_http.ending import close_all, close_quietly, end
+from gym_http.ending import close_all, close_quietly, end, end_recording
 from gym_http.environments import Recipe, Registered
 from gym_http.errors import (
     GymHTTPError,
@@ -245,9 +246,9 @@ class Service:
         film: which episodes to film. Raises UnknownInstance, BadDirectory, RecordingExists,
         RecordingOpen, DependencyMissing.
         """
-        if film is not never:
-            require_encoder(getattr(self._registry.peek(instance_id).env, "render_mode", None))
         with self._registry.lease(instance_id) as instance:
+            if film is not never:
+                require_encoder(getattr(instance.env, "render_mode", None))
             if instance.recorder is not None:
                 raise RecordingOpen(
                     f"a monitor is already recording {instance_id} into "
@@ -271,9 +272,7 @@ class Service:
     def monitor_close(self, instance_id: str) -> None:
         """End the recording, if there is one; the environment goes on. Raises StorageFailed."""
         with self._registry.lease(instance_id) as instance:
-            recorder, instance.recorder = instance.recorder, None
-            if recorder is not None:
-                recorder.close()
+            end_recording(instance)
 
     def upload(self, directory: Path, api_key: str, algorithm_id: str | None = None) -> None:
         """Score the recordings in `directory` and keep the result on the scoreboard.

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from collections.abc import Callable
@@ -171,6 +172,15 @@ def create(server: ServerProcess, env_id: str = "CartPole-v1", **more: Any) -> s
     status, _, reply = post(server, "/v1/envs/", {"env_id": env_id, **more})
     assert status == 200, reply
     return f"/v1/envs/{reply['instance_id']}"
+
+
+def at_once(*jobs: Callable[[], Any]) -> None:
+    """Run the jobs, each on a thread of its own, to their ends."""
+    threads = [threading.Thread(target=job) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def begin_step(server: ServerProcess, env: str) -> socket.socket:

@@ -14,12 +14,13 @@ from tests.test_scoreboard import a_score
 
 
 class Commands(unittest.TestCase):
-    def run_command(self, *arguments):
+    def run_command(self, *arguments, cwd=ROOT):
         return subprocess.run(
-            [sys.executable, "-c", "from gym_http.cli import main; main()", *arguments],
+            [sys.executable, "-m", "gym_http", *arguments],
             capture_output=True,
             text=True,
-            cwd=ROOT,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
 
     def printed(self, *arguments):
@@ -44,25 +45,13 @@ class Commands(unittest.TestCase):
         text = "import gymnasium\ngymnasium.register('Mine-v0', entry_point=gymnasium.Env)\n"
         with tempfile.TemporaryDirectory() as directory:
             (Path(directory) / "my_envs.py").write_text(text)
-            ended = subprocess.run(
-                [sys.executable, "-m", "gym_http", "envs", "--import", "my_envs"],
-                capture_output=True,
-                text=True,
-                cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+            ended = self.run_command("envs", "--import", "my_envs", cwd=directory)
             self.assertIn("Mine-v0  gymnasium\n", ended.stdout, ended.stderr)
 
     def test_a_module_with_a_mistake(self):
         with tempfile.TemporaryDirectory() as directory:
             (Path(directory) / "mistaken.py").write_text("\n{}['key']\n")
-            ended = subprocess.run(
-                [sys.executable, "-m", "gym_http", "envs", "--import", "mistaken"],
-                capture_output=True,
-                text=True,
-                cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+            ended = self.run_command("envs", "--import", "mistaken", cwd=directory)
             self.assertRegex(
                 ended.stderr, r"^Error: --import mistaken: KeyError: 'key' \(.*mistaken\.py:2\)\n$"
             )

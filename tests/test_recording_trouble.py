@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-import threading
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -20,7 +20,7 @@ from gym_http.errors import (
 from gym_http.recording import files, journal, reader
 from gym_http.recording.recorder import every
 from tests.recordings import Recordings
-from tests.support import ROOT
+from tests.support import ROOT, at_once
 
 
 class AfterAKill(Recordings):
@@ -170,12 +170,7 @@ class AtOnce(Recordings):
                     wrong.append(error)
 
         self.recorder().close()
-        threads = [threading.Thread(target=record, args=(n,)) for n in (1, 2, 3)]
-        threads += [threading.Thread(target=read) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*(partial(record, n) for n in (1, 2, 3)), read, read)
         self.assertEqual(wrong, [])
         lengths = reader.load(self.directory).episode_lengths
         self.assertEqual(sorted(lengths), [1] * 15 + [2] * 15 + [3] * 15)
@@ -187,11 +182,7 @@ class AtOnce(Recordings):
             with contextlib.suppress(RecordingExists, RecordingOpen):
                 outcomes.append(self.recorder())
 
-        threads = [threading.Thread(target=start) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*[start] * 8)
         self.assertEqual(len(outcomes), 1)
         outcomes[0].close()
 
@@ -214,11 +205,7 @@ class AtOnce(Recordings):
         def read():
             outcomes.append(reader.load(self.directory).episode_lengths)
 
-        threads = [threading.Thread(target=read) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*[read] * 8)
         self.assertEqual(outcomes, [[2]] * 8)
 
 

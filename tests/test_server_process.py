@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
@@ -20,6 +19,7 @@ from gym_http.web.supervisor import IMPATIENCE_S
 from tests.support import (
     ROOT,
     ServerProcess,
+    at_once,
     begin_step,
     create,
     eventually,
@@ -210,11 +210,7 @@ class AFreshServer(unittest.TestCase):
                         replies.append(post(server, f"{env}/reset/"))
                         replies.append(get(server, f"{env}/render/"))
 
-                threads = [threading.Thread(target=agent) for _ in range(8)]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
+                at_once(*[agent] * 8)
                 self.assertEqual(len(replies), 48)
                 self.assertEqual([reply for reply in replies if reply[0] != 200], [])
 

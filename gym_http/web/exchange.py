@@ -9,6 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -115,8 +116,7 @@ def _body(kind: Any, call: Call) -> Any:
     Where a field is required, the body has to be a JSON object sent as JSON. Elsewhere old
     clients send anything, so that only an object is looked into.
     """
-    required = kind is dict or msgspec.structs.fields(kind)[0].required
-    if required:
+    if kind is dict or _required(kind):
         if not is_json(call.content_type):
             raise InvalidJSON(
                 f"the Content-Type is {shown(call.content_type)}, not 'application/json'"
@@ -136,6 +136,12 @@ def _body(kind: Any, call: Call) -> Any:
     return value if kind is dict else _convert(kind, value)
 
 
+@lru_cache(maxsize=None)
+def _required(kind: type[Body]) -> tuple[str, ...]:
+    """The fields without a default, in their order. msgspec finds them out anew at each call."""
+    return tuple(knob.name for knob in msgspec.structs.fields(kind) if knob.required)
+
+
 def is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == JSON
 
@@ -147,9 +153,9 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
         for name, value in given.items()
         if not (value is None or value == "" or (value == [] and name not in kind.empty_list))
     }
-    for knob in msgspec.structs.fields(kind):
-        if knob.required and knob.name not in provided:
-            raise MissingParameter(knob.name)
+    for name in _required(kind):
+        if name not in provided:
+            raise MissingParameter(name)
     try:
         return msgspec.convert(provided, kind)
     except msgspec.ValidationError as error:
