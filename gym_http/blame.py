@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from gym_http.errors import BadValue, EnvFailed, GymHTTPError
-from gym_http.registry import Episode
+from gym_http.progress import FAILED, Progress
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def environments_own_code(env_id: str, verb: str, episode: Episode | None = None) -> Iterator[None]:
+def environments_own_code(
+    env_id: str, verb: str, progress: Progress | None = None
+) -> Iterator[None]:
     """What the environment raises becomes EnvFailed, and its episode is over."""
     try:
         yield
@@ -24,14 +26,14 @@ def environments_own_code(env_id: str, verb: str, episode: Episode | None = None
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and in_main_thread():
             raise  # somebody's Ctrl-C, not the environment's
-        if episode is not None:
-            episode.running = False
+        if progress is not None:
+            progress.stop(FAILED)
         log.exception("%s failed in %s", env_id, verb)
         raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
 
 
 @contextmanager
-def refusal_of(options: dict[str, Any] | None, episode: Episode) -> Iterator[None]:
+def refusal_of(options: dict[str, Any] | None, progress: Progress) -> Iterator[None]:
     """Where a caller gave options, it's they that the environment's argument checks refuse. By
     then a reset has begun (wrappers have reset themselves), so that the episode is over."""
     try:
@@ -39,7 +41,7 @@ def refusal_of(options: dict[str, Any] | None, episode: Episode) -> Iterator[Non
     except (AssertionError, LookupError, TypeError, ValueError) as error:
         if not options:
             raise
-        episode.running = False
+        progress.stop(FAILED)
         raise BadValue(f"options were refused: {_brief(error)}") from error
 
 

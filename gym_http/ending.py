@@ -23,7 +23,12 @@ def end(instance: Instance, registry: Registry) -> None:
     Raises StorageFailed, EnvFailed; the instance is gone all the same.
     """
     registry.remove(instance)
-    log.info("closed %s: %s after %d steps", instance.instance_id, instance.env_id, instance.steps)
+    log.info(
+        "closed %s: %s after %d steps",
+        instance.instance_id,
+        instance.env_id,
+        instance.progress.steps,
+    )
     try:
         end_recording(instance)
     finally:

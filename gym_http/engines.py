@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -23,6 +24,19 @@ _NEEDS = {
     "gymnasium.envs.tabular": ("jax", "gymnasium[jax]"),
     "gym.envs.mujoco": ("mujoco", "gym[mujoco]"),
     "gym.envs.box2d": ("Box2D", "gym[box2d]"),
+}
+
+# What outlived the libraries that it was written for: (engine, id) -> the library, the first major
+# version that is too new, and what to do.
+_OLD_MUJOCO = ("mujoco", 3, "pip install 'mujoco<2.3.4'")
+_NUMPY_1 = ("numpy", 2, "NumPy 1, which this server doesn't run with")
+_OUTLIVED = {
+    ("gymnasium", "Pusher-v4"): ("mujoco", 3, "pip install 'mujoco<3'"),
+    ("gym", "Hopper-v4"): _OLD_MUJOCO,
+    ("gym", "Swimmer-v4"): _OLD_MUJOCO,
+    ("gym", "Walker2d-v4"): _OLD_MUJOCO,
+    ("gym", "LunarLanderContinuous-v2"): _NUMPY_1,
+    ("gym", "CarRacing-v2"): _NUMPY_1,
 }
 
 
@@ -126,8 +140,11 @@ def gym_is_installed() -> bool:
     return _found("gym") and _found("shimmy")
 
 
-def missing_need(spec: Any) -> str | None:
+def missing_need(spec: Any, engine_name: str) -> str | None:
     """What has to be installed before `spec` can be built; None when nothing is."""
+    outlived = _OUTLIVED.get((engine_name, spec.id))
+    if outlived is not None and _major(outlived[0]) >= outlived[1]:
+        return outlived[2]
     entry = spec.entry_point
     if callable(entry):  # Gymnasium's placeholders for what moved to another package
         moved = getattr(entry, "__name__", "").startswith("_raise")
@@ -144,6 +161,15 @@ def missing_need(spec: Any) -> str | None:
 @lru_cache(maxsize=None)
 def _found(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+@lru_cache(maxsize=None)
+def _major(package: str) -> int:
+    """The first number of its version; 0 where it isn't installed."""
+    try:
+        return int(importlib.metadata.version(package).partition(".")[0])
+    except importlib.metadata.PackageNotFoundError:
+        return 0
 
 
 def _raised_by(look_up: Any, env_id: str) -> Exception:

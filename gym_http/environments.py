@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import gymnasium
 
-from gym_http import engines, importing
+from gym_http import engines, importing, suppliers, vectors
 from gym_http.engines import Engine, engine
 from gym_http.errors import (
     BadValue,
@@ -26,37 +27,67 @@ log = logging.getLogger(__name__)
 
 _SUCCESSOR = re.compile(r"Please use `([^`]+)` instead")
 _OWN_FIELDS = ("render_mode", "max_episode_steps")
-_NOT_KWARGS = ("id", "disable_env_checker", "autoreset", "apply_api_compatibility")
+_NOT_KWARGS = (
+    "id",
+    "disable_env_checker",
+    "autoreset",
+    "apply_api_compatibility",
+    "num_envs",
+    "vectorization_mode",
+    "vector_kwargs",
+    "wrappers",
+)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a caller asked for. `engine` None means: whichever knows the id."""
+    """What a caller asked for. `engine` None means: whichever knows the id; `num_envs` None: a
+    single environment; `vectorization` and `autoreset` None: "auto", and "next_step" or what the
+    environment's own vector form does."""
 
     env_id: str
     engine: str | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     render_mode: str | None = None
     max_episode_steps: int | None = None
+    num_envs: int | None = None
+    vectorization: str | None = None
+    autoreset: str | None = None
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What this server allows: modules that an id may name, and whether retired ids are served."""
+    """What this server allows: modules that an id may name, whether retired ids are served, and
+    how many environments one instance may hold."""
 
     imports: tuple[str, ...] = ()
     strict_ids: bool = False
+    max_num_envs: int = 4096
 
 
 @dataclass(frozen=True)
-class Made:
-    """An environment, and what has to be said about how it came to be."""
+class Facts:
+    """What there is to know of an environment that was made."""
 
-    env: gymnasium.Env[Any, Any]
     env_id: str  # the one that serves, which a retired id is not
     engine: str
     engine_version: str
+    fps: float = 30.0  # of its pictures
+    render_mode: str | None = None
+    max_episode_steps: int | None = None
+    reward_threshold: float | None = None
+    nondeterministic: bool = False
+    num_envs: int | None = None  # None: a single one
+    vectorization: str | None = None
+    autoreset: str | None = None
     warning: str | None = None
+
+
+class Made(NamedTuple):
+    """A gymnasium.Env, or VectorEnv, and the facts about it."""
+
+    env: Any
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -71,14 +102,34 @@ class Registered:
 
 
 def make(recipe: Recipe, policy: Policy) -> Made:
-    """Build what `recipe` asks for. Raises MalformedEnvId, BadValue, MakeFailed,
-    DependencyMissing. Source: gymnasium.make and gym.make."""
+    """Build what `recipe` asks for.
+
+    Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing. Source: gymnasium.make,
+    gymnasium.make_vec and gym.make.
+    """
+    _check_vectorization(recipe, policy)
     source, spec, warning = _find(recipe, policy)
     options: dict[str, Any] = {**_checked_kwargs(recipe.kwargs)}
     if recipe.max_episode_steps is not None:
         options["max_episode_steps"] = recipe.max_episode_steps
-    env = _build(source, spec, options, recipe.render_mode)
-    return Made(env, spec.id, source.name, source.version, warning)
+    how = None if recipe.num_envs is None else vectors.choice(recipe.vectorization, spec)
+    env = _build(source, spec, options, recipe, how)
+    limit = recipe.max_episode_steps or spec.max_episode_steps
+    facts = Facts(
+        env_id=spec.id,
+        engine=source.name,
+        engine_version=source.version,
+        fps=_fps(env.metadata),
+        render_mode=getattr(env, "render_mode", None),
+        max_episode_steps=limit,
+        reward_threshold=spec.reward_threshold,
+        nondeterministic=bool(spec.nondeterministic),
+        num_envs=recipe.num_envs,
+        vectorization=how,
+        autoreset=None if how is None else vectors.autoreset_of(env),
+        warning=warning,
+    )
+    return Made(env, facts)
 
 
 def import_modules(names: Iterable[str]) -> None:
@@ -89,6 +140,7 @@ def import_modules(names: Iterable[str]) -> None:
 
 def registered(engine_name: str | None = None) -> list[Registered]:
     """What the engines know, in order of id; without `engine_name`, of every engine installed."""
+    suppliers.import_installed()
     sources = _installed_engines() if engine_name is None else [engine(engine_name)]
     found = []
     for source in sources:
@@ -101,7 +153,7 @@ def registered(engine_name: str | None = None) -> list[Registered]:
                     source.name,
                     spec.max_episode_steps,
                     spec.reward_threshold,
-                    engines.missing_need(spec),
+                    engines.missing_need(spec, source.name) or suppliers.incomplete(env_id),
                 )
             )
     return found
@@ -122,6 +174,8 @@ def _find(recipe: Recipe, policy: Policy) -> tuple[Engine, Any, str | None]:
     env_id = _import_module(asked, policy)
     first = engine(recipe.engine or "gymnasium")
     spec, warning, reason = _look_up(first, env_id, policy)
+    if spec is None and suppliers.import_installed():
+        spec, warning, reason = _look_up(first, env_id, policy)
     if spec is not None:
         return first, spec, warning
     if recipe.engine is None:
@@ -133,12 +187,15 @@ def _find(recipe: Recipe, policy: Policy) -> tuple[Engine, Any, str | None]:
             spec, warning, _ = _look_up(second, env_id, policy)
             if spec is not None:
                 return second, spec, warning
+    package = suppliers.missing(env_id)
+    if package is not None:
+        raise DependencyMissing(f"{env_id} is of a package that this server lacks: {package}")
     known = {one.env_id for one in registered() if one.missing is None}
     near = difflib.get_close_matches(env_id, sorted(known), n=3)
     if near:
         reason += f" Near matches: {', '.join(near)}."
     else:
-        reason += " Environments of other packages come with --import, Atari's with ale_py."
+        reason += " Environments of other packages come with --import."
     raise MalformedEnvId(asked, reason)
 
 
@@ -183,21 +240,33 @@ def _import_module(asked: str, policy: Policy) -> str:
     return env_id
 
 
+def _check_vectorization(recipe: Recipe, policy: Policy) -> None:
+    if recipe.num_envs is None:
+        for name in ("vectorization", "autoreset"):
+            if getattr(recipe, name) is not None:
+                raise BadValue(f"{name} goes with num_envs, which was not provided")
+    elif not 1 <= recipe.num_envs <= policy.max_num_envs:
+        raise BadValue(
+            f"num_envs: expected an integer from 1 to {policy.max_num_envs} (--max-num-envs), "
+            f"got {recipe.num_envs}"
+        )
+    vectors.autoreset_mode(recipe.autoreset)
+
+
 def _build(
-    source: Engine, spec: Any, options: dict[str, Any], asked_mode: str | None
-) -> gymnasium.Env[Any, Any]:
+    source: Engine, spec: Any, options: dict[str, Any], recipe: Recipe, how: str | None
+) -> Any:
+    """The environment, by the engine's make, whatever that raises told as ours."""
+    count, autoreset = recipe.num_envs or 1, recipe.autoreset
     try:
-        modes = _render_modes(spec)
-        mode = _choose_mode(asked_mode, modes)
-        if mode is not None:
-            options["render_mode"] = mode
-        try:
-            return source.build(spec, **options)
-        except TypeError as error:
-            if modes is not None or asked_mode is not None or "render_mode" not in str(error):
-                raise
-            del options["render_mode"]  # a factory function that doesn't know the argument
-            return source.build(spec, **options)
+        if how == "native":
+            make_native = partial(vectors.native, spec, count, autoreset)
+            return _with_mode(make_native, spec.vector_entry_point, options, recipe.render_mode)
+        if how is None:
+            return _build_one(source.name, spec, options, recipe.render_mode)
+        build_one = partial(_build_one, source.name, spec, options, recipe.render_mode)
+        build_many = vectors.sync if how == "sync" else vectors.asynchronous
+        return build_many(build_one, count, autoreset)
     except GymHTTPError:
         raise
     except (Exception, SystemExit) as error:
@@ -208,16 +277,44 @@ def _build(
         raise MakeFailed(text, detail=type(error).__name__) from error
 
 
-def _render_modes(spec: Any) -> list[str] | None:
+def _build_one(
+    engine_name: str, spec: Any, options: dict[str, Any], asked_mode: str | None
+) -> gymnasium.Env[Any, Any]:
+    """A single environment, in whichever process this is called."""
+    build = partial(engine(engine_name).build, spec)
+    return _with_mode(build, spec.entry_point, options, asked_mode)
+
+
+def _with_mode(
+    build: Callable[..., Any], entry_point: Any, options: dict[str, Any], asked_mode: str | None
+) -> Any:
+    """`build` with the render mode that was asked for, or the best there is."""
+    modes = _render_modes(entry_point)
+    mode = _choose_mode(asked_mode, modes)
+    if mode is None:
+        return build(**options)
+    try:
+        return build(**options, render_mode=mode)
+    except TypeError as error:
+        if modes is not None or asked_mode is not None or "render_mode" not in str(error):
+            raise
+        return build(**options)  # a factory function that doesn't know the argument
+
+
+def _render_modes(entry_point: Any) -> list[str] | None:
     """The modes that the environment's class declares; None where only building it would tell."""
-    creator = spec.entry_point
-    if isinstance(creator, str):
-        importing.module(creator.partition(":")[0])
-        creator = gymnasium.envs.registration.load_env_creator(creator)
-    metadata = getattr(creator, "metadata", None)
+    if isinstance(entry_point, str):
+        importing.module(entry_point.partition(":")[0])
+    metadata = getattr(vectors.creator_of(entry_point), "metadata", None)
     if not isinstance(metadata, dict):
         return None
     return list(metadata.get("render_modes") or ())
+
+
+def _fps(metadata: dict[str, object]) -> float:
+    """Frames a second of the environment's pictures; Gym's 30 where it names none."""
+    fps = metadata.get("render_fps") or metadata.get("video.frames_per_second")
+    return float(fps) if isinstance(fps, (int, float)) and fps > 0 else 30.0
 
 
 def _choose_mode(asked: str | None, modes: list[str] | None) -> str | None:

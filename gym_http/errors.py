@@ -2,7 +2,7 @@
 
     GymHTTPError
     ├── InvalidRequest        the caller can mend it: 4xx
-    │   ├── InvalidJSON · MissingParameter · BadValue · BodyTooLarge
+    │   ├── InvalidJSON · InvalidMessagePack · MissingParameter · BadValue · BodyTooLarge
     │   ├── UnknownPath · MethodNotAllowed
     │   ├── UnknownInstance ── InstanceLost
     │   ├── MalformedEnvId · MakeFailed · DependencyMissing · UnsupportedSpace
@@ -76,6 +76,15 @@ class InvalidJSON(InvalidRequest):
 
     def __init__(self, detail: str) -> None:
         super().__init__("Request is not a valid json", detail=detail)
+
+
+class InvalidMessagePack(InvalidRequest):
+    """A body sent as MessagePack is not a map, or holds what has no place in one."""
+
+    code = "invalid_msgpack"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("Request is not valid MessagePack", detail=detail)
 
 
 class MissingParameter(InvalidRequest):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,22 +14,46 @@ from gym_http.backends.contract import Backend
 from gym_http.errors import NotRenderable
 
 
-def present_frame(env: Backend) -> Any:
-    """(height, width, 3) uint8, a text renderer's string, or None where nothing is drawn."""
+def present_frames(env: Backend, num_envs: int | None) -> Sequence[Any]:
+    """For each environment (one, where it is single): (height, width, 3) uint8, a text renderer's
+    string, or None where nothing is drawn."""
     try:
-        frame = env.render()
+        frames = env.render()
     except NotImplementedError:
-        return None
+        frames = None
+    if num_envs is None:
+        return (_last(frames),)
+    if frames is None:
+        return (None,) * num_envs
+    return [_last(frame) for frame in frames]
+
+
+def _last(frame: Any) -> Any:
     if isinstance(frame, list):  # the "…_list" modes give all frames since the last call
         return frame[-1] if frame else None
     return frame
 
 
-def png_of(frame: Any) -> bytes:
-    """The frame as a PNG. Raises NotRenderable where it isn't a picture."""
-    pixels = np.asarray(frame)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
-        raise NotRenderable(f"the frame is an array of {pixels.dtype} {list(pixels.shape)}")
+def png_of(frames: Sequence[Any]) -> bytes:
+    """The frames side by side as a PNG. Raises NotRenderable where they are no pictures."""
+    for frame in frames:
+        pixels = np.asarray(frame)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+            raise NotRenderable(f"the frame is an array of {pixels.dtype} {list(pixels.shape)}")
     out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "png", compress_level=1)
+    Image.fromarray(_tiled(frames)).save(out, "png", compress_level=1)
     return out.getvalue()
+
+
+def _tiled(frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Row by row in a grid about as wide as it is high; what stays empty is black."""
+    if len(frames) == 1:
+        return np.asarray(frames[0])
+    columns = math.ceil(math.sqrt(len(frames)))
+    rows = math.ceil(len(frames) / columns)
+    height, width, depth = (max(frame.shape[axis] for frame in frames) for axis in range(3))
+    grid = np.zeros((rows * height, columns * width, depth), np.uint8)
+    for place, frame in enumerate(frames):
+        top, left = place // columns * height, place % columns * width
+        grid[top : top + frame.shape[0], left : left + frame.shape[1], : frame.shape[2]] = frame
+    return grid

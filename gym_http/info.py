@@ -19,7 +19,7 @@ def wire_info(info: object) -> tuple[dict[str, Any], list[str]]:
     """(info as wire values, the paths of what had to be left out).
 
     Arrays stay arrays; tuples and sets become lists; keys become strings. A float that JSON
-    can't say becomes a 0-d array, which lets the encoding decide.
+    can't say becomes NumPy's, which lets the encoding decide.
     """
     if info is None:
         return {}, []
@@ -65,7 +65,7 @@ def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
             raise _Unfit
         return int(value)
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else np.array(value)
+        return float(value) if math.isfinite(value) else np.float64(value)
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, np.ndarray):

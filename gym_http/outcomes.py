@@ -24,11 +24,23 @@ class Observed:
 
 @dataclass(frozen=True)
 class Transition:
-    """What step answers. Source: gymnasium.Env.step."""
+    """What step answers: a float and booleans, or of a vector environment arrays of num_envs.
+
+    Source: gymnasium.Env.step; done is terminated or truncated.
+    """
 
     observation: Any
-    reward: float
-    terminated: bool
-    truncated: bool
+    reward: Any
+    done: Any
+    terminated: Any
+    truncated: Any
     info: dict[str, Any]
     info_dropped: list[str]
+
+
+@dataclass(frozen=True)
+class SpaceDescription:
+    """single: of one environment of a vector environment's; None where it is a single one."""
+
+    info: dict[str, Any]
+    single: dict[str, Any] | None

@@ -15,20 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gym_http.backends.contract import Backend
+from gym_http.environments import Facts
 from gym_http.errors import Busy, InstanceLost, UnknownInstance
 from gym_http.ledger import Ledger
+from gym_http.progress import Progress
 from gym_http.recording.recorder import Recorder
 
 MOST_WAITING = 8  # calls on one instance
-
-
-@dataclass
-class Episode:
-    """Where an instance stands. `running` is False before the first reset and after an end."""
-
-    running: bool = False
-    length: int = 0
-    reward: float = 0.0
 
 
 @dataclass
@@ -36,25 +29,21 @@ class Instance:
     """One environment and what the server knows of it. Touched under a lease only."""
 
     requested_id: str  # as the caller wrote it
-    env_id: str  # the one that serves
-    engine: str
-    engine_version: str
     env: Backend
-    fps: float
+    facts: Facts
     created: float  # epoch seconds
     last_used: float
+    progress: Progress = field(default_factory=Progress)
     instance_id: str = ""
     pending_seed: int | None = None  # given at create, for the first reset
-    was_reset: bool = False
-    episode: Episode = field(default_factory=Episode)
-    steps: int = 0
-    episodes: int = 0
-    last_return: float | None = None
-    last_length: int | None = None
     recorder: Recorder | None = None
     lock: Any = field(default_factory=threading.Lock)
     waiting: int = 0
     closed: bool = False
+
+    @property
+    def env_id(self) -> str:
+        return self.facts.env_id
 
 
 class Registry:

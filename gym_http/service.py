@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,17 +33,19 @@ from gym_http.errors import (
     RecordingOpen,
     ResetNeeded,
 )
-from gym_http.frames import present_frame
+from gym_http.frames import present_frames
 from gym_http.info import wire_info
 from gym_http.ledger import Ledger
-from gym_http.outcomes import Created, Observed, Transition
+from gym_http.outcomes import Created, Observed, SpaceDescription, Transition
+from gym_http.progress import MONITOR, Progress, VectorProgress
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
 from gym_http.recording.video import require_encoder
-from gym_http.registry import Episode, Instance, Registry
+from gym_http.registry import Instance, Registry
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
 from gym_http.settings import Settings
+from gym_http.vectors import with_last_encoded
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,9 @@ class Service:
         ledger: Ledger | None = None,
     ) -> None:
         self._settings = settings or Settings()
-        self._policy = environments.Policy(self._settings.imports, self._settings.strict_ids)
+        self._policy = environments.Policy(
+            self._settings.imports, self._settings.strict_ids, self._settings.max_num_envs
+        )
         environments.import_modules(self._settings.imports)
         self._clock = clock
         self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
@@ -70,14 +74,15 @@ class Service:
     # ---- instances
 
     def create(self, recipe: Recipe, seed: int | None = None) -> Created:
-        """Build an environment. seed: for its first reset and for its action space's samples.
+        """Build an environment, or many that are stepped as one.
+
+        seed: for its first reset and for its action space's samples.
 
         Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing, UnsupportedSpace.
         """
-        opened = BACKENDS["local"](recipe, self._policy)
-        env = opened.backend
+        env, facts = BACKENDS["local"](recipe, self._policy)
         try:
-            with environments_own_code(opened.env_id, "its spaces"):
+            with environments_own_code(facts.env_id, "its spaces"):
                 spaces.describe(env.action_space)
                 spaces.describe(env.observation_space)
                 if seed is not None:
@@ -89,18 +94,16 @@ class Service:
         instance_id = self._registry.add(
             Instance(
                 requested_id=recipe.env_id,
-                env_id=opened.env_id,
-                engine=opened.engine,
-                engine_version=opened.engine_version,
                 env=env,
-                fps=opened.fps,
+                facts=facts,
                 created=now,
                 last_used=now,
+                progress=_progress(facts),
                 pending_seed=seed,
             )
         )
-        log.info("created %s: %s (%s)", instance_id, opened.env_id, opened.engine)
-        return Created(instance_id, opened.env_id, opened.warning)
+        log.info("created %s: %s (%s)", instance_id, facts.env_id, facts.engine)
+        return Created(instance_id, facts.env_id, facts.warning)
 
     def instances(self) -> dict[str, str]:
         """instance_id -> the environment id that it was asked for by."""
@@ -110,17 +113,25 @@ class Service:
         """What there is to know of an instance, also while a call on it is under way. Times are
         epoch seconds. Raises UnknownInstance."""
         instance = self._registry.peek(instance_id)
-        recorder = instance.recorder
+        facts, progress, recorder = instance.facts, instance.progress, instance.recorder
         return {
             "instance_id": instance_id,
-            "env_id": instance.env_id,
-            "engine": instance.engine,
+            "env_id": facts.env_id,
+            "engine": facts.engine,
+            "render_mode": facts.render_mode,
+            "render_fps": facts.fps,
+            "max_episode_steps": facts.max_episode_steps,
+            "reward_threshold": facts.reward_threshold,
+            "nondeterministic": facts.nondeterministic,
+            "num_envs": facts.num_envs,
+            "vectorization": facts.vectorization,
+            "autoreset": facts.autoreset,
             "created": instance.created,
             "last_used": instance.last_used,
-            "steps": instance.steps,
-            "episodes": instance.episodes,
-            "last_episode_return": instance.last_return,
-            "last_episode_length": instance.last_length,
+            "steps": progress.steps,
+            "episodes": progress.episodes,
+            "last_episode_return": progress.last_return,
+            "last_episode_length": progress.last_length,
             "monitor": str(recorder.directory) if recorder else None,
         }
 
@@ -140,80 +151,81 @@ class Service:
     # ---- an environment's life
 
     def reset(
-        self, instance_id: str, seed: int | None = None, options: dict[str, Any] | None = None
+        self, instance_id: str, seed: Any = None, options: dict[str, Any] | None = None
     ) -> Observed:
-        """Begin an episode, also in the middle of one. Raises UnknownInstance, Busy, EnvFailed.
+        """Begin an episode, also in the middle of one.
 
-        Source: gymnasium.Env.reset. The seed given at create serves the first reset without one.
+        seed: an integer; for a vector environment also a list of num_envs. The seed given at
+        create serves the first reset without one.
+        options: the environment's own; "reset_mask" says which of a vector's are reset.
+        Raises UnknownInstance, Busy, BadValue, EnvFailed. Source: gymnasium.Env.reset.
         """
         with self._registry.lease(instance_id) as instance:
+            progress = instance.progress
             seed = instance.pending_seed if seed is None else seed
-            with environments_own_code(instance.env_id, "reset", instance.episode):
-                with refusal_of(options, instance.episode):
-                    value, info = instance.env.reset(seed=seed, options=options)
+            seed, options = progress.reset_arguments(seed, options)
+            with environments_own_code(instance.env_id, "reset", progress):
+                with refusal_of(options, progress):
+                    # A copy: some take what they know out of it.
+                    value, info = instance.env.reset(seed=seed, options=options and {**options})
                 observation = spaces.encode(instance.env.observation_space, value)
-                carried = wire_info(info)
-            instance.was_reset = True
+                carried = wire_info(with_last_encoded(instance.env, info))
             instance.pending_seed = None
-            instance.episode = Episode(running=True)
+            begun = progress.begin(options)
             if instance.recorder is not None:
-                instance.recorder.reset()
+                instance.recorder.reset(begun)
             return Observed(observation, *carried)
 
     def step(self, instance_id: str, action: Any, render: bool = False) -> Transition:
         """Advance an environment by one step.
 
-        action: one element of the action space (docs/protocol.md, values).
+        action: one element of the action space (docs/protocol.md, values); of a vector
+        environment, of the space of all its actions together.
         render: a wish to be seen. Frames are taken from `render` and by a monitor; a server has
         no window, so nothing is drawn for it.
         Raises UnknownInstance, Busy, ResetNeeded, BadValue, EnvFailed.
         Source: gymnasium.Env.step.
         """
         with self._registry.lease(instance_id) as instance:
-            episode = instance.episode
-            if not episode.running:
-                raise ResetNeeded(_why_reset(instance))
+            progress = instance.progress
+            if progress.obstacle is not None:
+                raise _reset_needed(instance)
             native = spaces.decode(instance.env.action_space, action)
-            with environments_own_code(instance.env_id, "step", episode):
-                value, reward, terminated, truncated, info = instance.env.step(native)
-                reward, terminated, truncated = float(reward), bool(terminated), bool(truncated)
+            with environments_own_code(instance.env_id, "step", progress):
+                value, *outcome, info = instance.env.step(native)
+                reward, terminated, truncated = progress.outcome(*outcome)
                 observation = spaces.encode(instance.env.observation_space, value)
-                carried = wire_info(info)
-            done = terminated or truncated
-            instance.steps += 1
-            episode.length += 1
-            episode.reward += reward
-            if done:
-                episode.running = False
-                instance.episodes += 1
-                instance.last_return, instance.last_length = episode.reward, episode.length
+                carried = wire_info(with_last_encoded(instance.env, info))
+            done = terminated | truncated
+            stepped = progress.step(reward, done)
             if instance.recorder is not None:
-                instance.recorder.step(reward, done)
-            return Transition(observation, reward, terminated, truncated, *carried)
+                instance.recorder.step(stepped)
+            return Transition(observation, reward, done, terminated, truncated, *carried)
 
-    def render(self, instance_id: str) -> Any:
-        """The present frame: (height, width, 3) uint8, or a string of a text renderer.
+    def render(self, instance_id: str) -> Sequence[Any]:
+        """The present frame of each environment (one, where it is single): (height, width, 3)
+        uint8, or a string of a text renderer.
 
         Raises UnknownInstance, NotRenderable, ResetNeeded, EnvFailed. Source: gymnasium.Env.render.
         """
         with self._registry.lease(instance_id) as instance:
-            if not instance.was_reset:
-                raise ResetNeeded(_why_reset(instance))
+            if not instance.progress.was_reset:
+                raise _reset_needed(instance)
             with environments_own_code(instance.env_id, "render"):
-                frame = present_frame(instance.env)
-            if frame is None:
+                frames = present_frames(instance.env, instance.facts.num_envs)
+            if any(frame is None for frame in frames):
                 raise NotRenderable(f"{instance.env_id} draws nothing in its render_mode")
-            return frame
+            return frames
 
     # ---- spaces
 
-    def action_space(self, instance_id: str) -> dict[str, Any]:
+    def action_space(self, instance_id: str) -> SpaceDescription:
         with self._registry.lease(instance_id) as instance:
-            return spaces.describe(instance.env.action_space)
+            return _described(instance.env, "action_space")
 
-    def observation_space(self, instance_id: str) -> dict[str, Any]:
+    def observation_space(self, instance_id: str) -> SpaceDescription:
         with self._registry.lease(instance_id) as instance:
-            return spaces.describe(instance.env.observation_space)
+            return _described(instance.env, "observation_space")
 
     def sample(self, instance_id: str) -> Any:
         """A random action, of the sequence that create's seed determines."""
@@ -248,25 +260,28 @@ class Service:
         """
         with self._registry.lease(instance_id) as instance:
             if film is not never:
-                require_encoder(getattr(instance.env, "render_mode", None))
+                require_encoder(instance.facts.render_mode)
             if instance.recorder is not None:
                 raise RecordingOpen(
                     f"a monitor is already recording {instance_id} into "
                     f"{instance.recorder.directory}; close it first"
                 )
+            facts = instance.facts
             subject = Subject(
                 env_info={
-                    "gym_version": instance.engine_version,
-                    "env_id": instance.env_id,
-                    "engine": instance.engine,
+                    "gym_version": facts.engine_version,
+                    "env_id": facts.env_id,
+                    "engine": facts.engine,
                 },
-                fps=instance.fps,
-                frame=partial(present_frame, instance.env),
+                fps=facts.fps,
+                frames=partial(present_frames, instance.env, facts.num_envs),
+                num_envs=facts.num_envs or 1,
             )
             instance.recorder = Recorder(
                 directory, subject, film, self._clock, force=force, resume=resume
             )
-            instance.episode.running = False  # a recorded episode has a beginning
+            if instance.progress.was_reset:
+                instance.progress.stop(MONITOR)  # a recorded episode has a beginning
             log.info("recording %s into %s", instance_id, directory)
 
     def monitor_close(self, instance_id: str) -> None:
@@ -310,11 +325,21 @@ class Service:
         self.on_shutdown()
 
 
-def _why_reset(instance: Instance) -> str:
-    if not instance.was_reset:
-        reason = "has not been reset yet"
-    elif instance.recorder is not None:
-        reason = "has ended its episode, or the monitor was started in the middle of it"
-    else:
-        reason = "has ended its episode"
-    return f"Instance_id {instance.instance_id} {reason}: reset it first"
+def _progress(facts: environments.Facts) -> Progress:
+    if facts.num_envs is None:
+        return Progress()
+    autoreset = facts.autoreset or "next_step"
+    masks = facts.vectorization != "native" or autoreset == "disabled"
+    return VectorProgress(facts.num_envs, autoreset, masks)
+
+
+def _described(env: Any, which: str) -> SpaceDescription:
+    single = getattr(env, f"single_{which}", None)
+    return SpaceDescription(
+        spaces.describe(getattr(env, which)), None if single is None else spaces.describe(single)
+    )
+
+
+def _reset_needed(instance: Instance) -> ResetNeeded:
+    obstacle = instance.progress.obstacle
+    return ResetNeeded(f"Instance_id {instance.instance_id} {obstacle}: reset it first")

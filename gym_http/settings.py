@@ -33,6 +33,9 @@ class Settings:
     strict_ids: bool = knob(
         False, "Refuse a retired environment id instead of serving its successor."
     )
+    max_num_envs: int = knob(
+        4096, "Most environments that one instance may hold (num_envs of a vector environment)."
+    )
     data_dir: Path = knob(
         DATA_DIR,
         "Where the scoreboard is kept.",
@@ -54,6 +57,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in (
             ("port", 0),
+            ("max_num_envs", 1),
             ("threads", 1),
             ("busy_timeout_s", 0),
             ("max_body_bytes", 1),

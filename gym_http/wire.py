@@ -1,25 +1,36 @@
-"""Bodies: bytes <-> values. Nothing else encodes or decodes JSON for the network.
+"""Bodies: bytes <-> values, in two encodings. Nothing else reads or writes bytes for the network.
 
 JSON has no NaN and no Infinity. What environments return of them is written by one rule:
 ±Infinity as ±1e100, as v1 wrote the bounds of spaces, and NaN as null.
+
+MessagePack carries every number exactly, and an array as {"dtype": "<f4", "shape": [..],
+"data": bin}, its bytes in C order.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from gym_http.errors import BadValue, InvalidJSON
+from gym_http.errors import BadValue, InvalidJSON, InvalidMessagePack, shown
 
 JSON_INFINITY = 1e100
 DEEPEST = 200  # levels of a request; an action nests as its space does
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
+_ARRAY = {"dtype", "shape", "data"}
+_MOST_DIMENSIONS = 64  # NumPy's
 
 _json = msgspec.json.Decoder()
+_msgpack = msgspec.msgpack.Decoder()
+
+
+# ---- JSON
 
 
 def from_json(body: bytes) -> Any:
@@ -44,7 +55,7 @@ def _depth(body: bytes) -> int:
 
 def to_json(value: Any) -> bytes:
     """`value` as JSON: plain values, msgspec Structs, NumPy arrays of numbers at the leaves."""
-    return _encoder.encode(value)
+    return _json_encoder.encode(value)
 
 
 def json_text(text: str) -> Any:
@@ -55,14 +66,6 @@ def json_text(text: str) -> Any:
         raise BadValue(f"{text[:80]!r} is not a JSON value", detail=error.detail) from error
 
 
-def _leaf(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return numbers(value)
-    if isinstance(value, np.generic):
-        return numbers(np.asarray(value))
-    raise TypeError(f"nothing encodes a {type(value).__name__}")
-
-
 def numbers(array: np.ndarray) -> Any:
     """`array.tolist()`, with what JSON can't say written by the rule above."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -70,9 +73,90 @@ def numbers(array: np.ndarray) -> Any:
         listed = np.asarray(bounded).astype(object)
         listed[np.isnan(array)] = None
         return listed.tolist()
-    if array.dtype.itemsize > 8:  # a long double, of which a list would still be made
-        array = array.astype(np.float64)
-    return array.tolist()
+    return _carried(array).tolist()
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_leaf)
+def _json_leaf(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return numbers(np.asarray(value))
+    raise TypeError(f"nothing encodes a {type(value).__name__}")
+
+
+# ---- MessagePack
+
+
+def from_msgpack(body: bytes | bytearray) -> Any:
+    """The value in `body`, its arrays as NumPy's, read-only.
+
+    Raises InvalidMessagePack. Nothing is allocated by a size that the body only claims.
+    """
+    try:
+        return _checked(_msgpack.decode(body), 0)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessagePack(str(error)) from error
+
+
+def to_msgpack(value: Any) -> bytes:
+    """`value` as MessagePack: plain values, msgspec Structs, NumPy arrays at the leaves."""
+    return _msgpack_encoder.encode(value)
+
+
+def _checked(value: Any, depth: int) -> Any:
+    """`value` with its arrays made; what JSON has no counterpart of is refused."""
+    if isinstance(value, (str, int, float)) or value is None:
+        return value
+    if depth > DEEPEST:
+        raise InvalidMessagePack(f"the body is nested more than {DEEPEST} levels deep")
+    if isinstance(value, dict):
+        if value.keys() == _ARRAY and isinstance(value["data"], bytes):
+            return _array(**value)
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidMessagePack(f"a map's key is {shown(key)}, not a string")
+            value[key] = _checked(item, depth + 1)
+        return value
+    if isinstance(value, list):
+        return [_checked(item, depth + 1) for item in value]
+    raise InvalidMessagePack(f"a {type(value).__name__} stands where only arrays may have one")
+
+
+def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
+    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
+        raise InvalidMessagePack(f"{shown(dtype)} is no dtype of numbers, such as '<f4' or '|u1'")
+    if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
+        raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
+    kind = np.dtype(dtype)
+    if math.prod(shape) * kind.itemsize != len(data):
+        raise InvalidMessagePack(
+            f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
+        )
+    try:
+        array = np.frombuffer(data, kind).reshape(shape)
+    except ValueError as error:  # (0, 2**62, 2**62), say
+        raise InvalidMessagePack(f"{shown(shape)} is no array's shape: {error}") from error
+    if kind.kind == "b" and not (array.view(np.uint8) <= 1).all():
+        raise InvalidMessagePack("a boolean is neither 0 nor 1")
+    return array
+
+
+def _msgpack_leaf(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        array = _carried(value)
+        if array.dtype.str[0] == ">" or not array.flags.c_contiguous:
+            array = array.astype(array.dtype.newbyteorder("<"), order="C")
+        data = array.reshape(-1).view(np.uint8).data
+        return {"dtype": array.dtype.str, "shape": array.shape, "data": data}
+    raise TypeError(f"nothing encodes a {type(value).__name__}")
+
+
+def _carried(array: np.ndarray) -> np.ndarray:
+    """`array`, a long double of which as a double: no other machine reads the former."""
+    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+
+
+_json_encoder = msgspec.json.Encoder(enc_hook=_json_leaf)
+_msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=_msgpack_leaf)

@@ -112,13 +112,13 @@ class Unruly(Odd):
         }
 
 
-class Wordy(Odd):
-    """A space that has no row yet."""
+class Unheard(Odd):
+    """A space of one's own that has no row."""
 
-    observation_space = spaces.Text(5)
+    class Shape(spaces.Space):
+        pass
 
-    def observe(self) -> Any:
-        return "word"
+    observation_space = Shape()
 
 
 class Slow(Odd):
@@ -235,7 +235,7 @@ for kind in (
     Nested,
     Raises,
     Unruly,
-    Wordy,
+    Unheard,
     Slow,
     Exits,
     Recurses,

@@ -5,9 +5,14 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from gym_http.progress import Stepped
 from gym_http.recording.recorder import Recorder, Subject, never
 
 ENV_INFO = {"gym_version": "1.0", "env_id": "CartPole-v1", "engine": "gymnasium"}
+
+
+def one_step(reward, done):
+    return Stepped(((0, reward, done),))
 
 
 class Recordings(unittest.TestCase):
@@ -22,14 +27,14 @@ class Recordings(unittest.TestCase):
         return self.now
 
     def recorder(self, film=never, frame=lambda: None, fps=30, env_info=ENV_INFO, **flags):
-        subject = Subject(env_info, fps, frame)
+        subject = Subject(env_info, fps, lambda: [frame()])
         return Recorder(self.directory, subject, film, self.clock, **flags)
 
     def play(self, recorder, *lengths, reward=1.0):
         for length in lengths:
             recorder.reset()
             for step in range(length):
-                recorder.step(reward, step == length - 1)
+                recorder.step(one_step(reward, step == length - 1))
 
     def only(self, pattern):
         (path,) = self.directory.glob(pattern)

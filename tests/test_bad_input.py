@@ -87,7 +87,7 @@ class Create(BadInput):
         )
 
     def test_a_space_without_a_row(self):
-        reply = post(self.server, "/v1/envs/", {"env_id": "CustomWordy-v0"})
+        reply = post(self.server, "/v1/envs/", {"env_id": "CustomUnheard-v0"})
         self.refused(reply, "unsupported_space")
 
 

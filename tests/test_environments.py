@@ -32,7 +32,10 @@ class Ids(unittest.TestCase):
     def test_which_one_serves(self, asked, serves, warning):
         made = make(Recipe(asked), Policy())
         self.addCleanup(made.env.close)
-        self.assertEqual((made.env_id, made.engine, made.warning), (serves, "gymnasium", warning))
+        self.assertEqual(
+            (made.facts.env_id, made.facts.engine, made.facts.warning),
+            (serves, "gymnasium", warning),
+        )
         self.assertEqual(made.env.spec.id, serves)
 
     def test_strict_ids(self):
@@ -56,7 +59,7 @@ class Ids(unittest.TestCase):
         with self.assertRaisesRegex(MalformedEnvId, "--import tests.custom_envs"):
             make(asked, Policy())
         made = make(asked, Policy(imports=("tests.custom_envs",)))
-        self.assertEqual(made.env_id, "CustomOdd-v0")
+        self.assertEqual(made.facts.env_id, "CustomOdd-v0")
 
     @params("GymV26Environment-v0", "GymV21Environment-v0", "GymV26Environment")
     def test_adapters_that_would_import_anything(self, env_id):
@@ -79,7 +82,7 @@ class GymEngine(unittest.TestCase):
 
         theirs = gym.make("CartPole-v1", disable_env_checker=True)
         ours = make(Recipe("CartPole-v1", engine="gym"), Policy())
-        self.assertEqual((ours.engine, ours.engine_version), ("gym", "0.26.2"))
+        self.assertEqual((ours.facts.engine, ours.facts.engine_version), ("gym", "0.26.2"))
         one, other = theirs.reset(seed=3), ours.env.reset(seed=3)
         np.testing.assert_array_equal(one[0], other[0])
         for step in range(200):
@@ -106,7 +109,7 @@ class GymEngine(unittest.TestCase):
         gym.register("OnlyInGym-v0", entry_point="gym.envs.classic_control:CartPoleEnv")
         self.addCleanup(gym.envs.registry.pop, "OnlyInGym-v0")
         made = make(Recipe("OnlyInGym-v0"), Policy())
-        self.assertEqual((made.env_id, made.engine), ("OnlyInGym-v0", "gym"))
+        self.assertEqual((made.facts.env_id, made.facts.engine), ("OnlyInGym-v0", "gym"))
         with self.assertRaises(MalformedEnvId):
             make(Recipe("OnlyInGym-v0", engine="gymnasium"), Policy())
 

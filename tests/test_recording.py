@@ -15,7 +15,7 @@ from gym_http.errors import (
 )
 from gym_http.recording import files, reader
 from gym_http.recording.recorder import every, gyms_schedule, never
-from tests.recordings import ENV_INFO, Recordings
+from tests.recordings import ENV_INFO, Recordings, one_step
 
 
 class Files(Recordings):
@@ -46,10 +46,10 @@ class Files(Recordings):
     def test_an_episode_cut_short_is_not_counted(self):
         recorder = self.recorder()
         recorder.reset()
-        recorder.step(100.0, False)
+        recorder.step(one_step(100.0, False))
         self.play(recorder, 2)
         recorder.reset()
-        recorder.step(100.0, False)
+        recorder.step(one_step(100.0, False))
         recorder.close()
         self.assertEqual(self.content("*.stats.json")["episode_rewards"], [2.0])
 

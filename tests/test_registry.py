@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium
 
+from gym_http.environments import Facts
 from gym_http.errors import Busy, InstanceLost, UnknownInstance
 from gym_http.ledger import Ledger
 from gym_http.registry import MOST_WAITING, Instance, Registry
@@ -16,11 +17,8 @@ from tests.support import eventually
 def instance(env_id="CartPole-v1"):
     return Instance(
         requested_id=env_id,
-        env_id=env_id,
-        engine="gymnasium",
-        engine_version="1",
         env=gymnasium.make(env_id),
-        fps=30,
+        facts=Facts(env_id, "gymnasium", "1"),
         created=0,
         last_used=0,
     )

@@ -78,6 +78,14 @@ class Verbs(unittest.TestCase):
                 "instance_id": one,
                 "env_id": "FrozenLake-v1",
                 "engine": "gymnasium",
+                "render_mode": "rgb_array",
+                "render_fps": 4.0,
+                "max_episode_steps": 100,
+                "reward_threshold": 0.7,
+                "nondeterministic": False,
+                "num_envs": None,
+                "vectorization": None,
+                "autoreset": None,
                 "created": 1000.0,
                 "last_used": 1002.0,
                 "steps": length,
@@ -228,8 +236,8 @@ class Verbs(unittest.TestCase):
         self.assertNotIn(ids[3], said)
 
     def test_a_space_without_a_row(self):
-        with self.assertRaisesRegex(UnsupportedSpace, "Text"):
-            self.create("CustomWordy-v0")
+        with self.assertRaisesRegex(UnsupportedSpace, "Shape"):
+            self.create("CustomUnheard-v0")
         self.assertEqual(self.service.instances(), {})
 
     def test_numbers_that_json_cannot_say_arrive_here(self):
@@ -245,10 +253,10 @@ class Verbs(unittest.TestCase):
         with self.assertRaises(ResetNeeded):
             self.service.render(one)
         self.service.reset(one)
-        self.assertIn("FHFH", self.service.render(one).replace("\x1b[41mS\x1b[0m", "S"))
+        self.assertIn("FHFH", self.service.render(one)[0].replace("\x1b[41mS\x1b[0m", "S"))
         two = self.create()
         self.service.reset(two)
-        self.assertEqual(self.service.render(two).shape, (400, 600, 3))
+        self.assertEqual(self.service.render(two)[0].shape, (400, 600, 3))
         three = self.create("CustomFactory-v0")
         self.service.reset(three)
         with self.assertRaises(NotRenderable):

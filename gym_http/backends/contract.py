@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+from gym_http.environments import Facts
 
 
 class Backend(Protocol):
-    """One environment, wherever it lives. Source: gymnasium.Env, which is one."""
+    """One environment, wherever it lives. Source: gymnasium.Env, which is one.
+
+    A vector environment is one as well (source: gymnasium.vector.VectorEnv): its spaces are those
+    of all its environments together, and it has `single_action_space` and
+    `single_observation_space` beside.
+    """
 
     action_space: Any
     observation_space: Any
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any: ...
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any: ...
 
     def step(self, action: Any) -> Any: ...
 
@@ -21,13 +27,8 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """A backend with its environment made, and the facts about it."""
 
     backend: Backend
-    env_id: str  # the one that serves
-    engine: str
-    engine_version: str
-    fps: float  # of its pictures
-    warning: str | None
+    facts: Facts

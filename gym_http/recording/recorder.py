@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gym_http.errors import BadDirectory, RecordingExists, RecordingOpen, StorageFailed
+from gym_http.progress import Stepped
 from gym_http.recording import files, journal, reader
 from gym_http.recording.video import Video
 
@@ -21,7 +23,17 @@ class Subject:
 
     env_info: dict[str, Any]  # gym_version, env_id, engine
     fps: float
-    frame: Callable[[], Any]
+    frames: Callable[[], Sequence[Any]]  # of each environment
+    num_envs: int = 1
+
+
+@dataclass
+class Track:
+    """One environment's running episode."""
+
+    length: int = 0
+    reward: float = 0.0
+    video: Video | None = None
 
 
 def never(episode: int) -> bool:
@@ -61,10 +73,9 @@ class Recorder:
         self._subject = subject
         self._film = film
         self._clock = clock
-        self._video: Video | None = None
-        self._episode = -1
-        self._length = 0
-        self._reward = 0.0
+        self._tracks = [Track() for _ in range(subject.num_envs)]
+        self._episodes = 0  # begun
+        self._shot: Sequence[Any] | None = None  # what the environments show now
         self._failure: OSError | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -75,45 +86,67 @@ class Recorder:
         except OSError as error:
             raise BadDirectory(f"can't record into {directory}: {error.strerror}") from error
 
-    def reset(self) -> None:
-        """A new episode has begun; one that was running is not counted."""
-        if self._episode < 0:
+    def reset(self, begun: Iterable[int] = (0,)) -> None:
+        """New episodes have begun, of the environments of these numbers; one that was running
+        there is not counted."""
+        self._shot = None
+        if not self._episodes:
             self._keep(lambda: self._journal.first_reset(self._clock()))
-        self._end_video()
-        self._episode += 1
-        self._length = 0
-        self._reward = 0.0
-        if self._film(self._episode):
-            self._video = Video(
-                self.directory, self._infix, self._episode, self._subject.fps, self._subject.frame
-            )
-            self._video.add()
+        for which in begun:
+            self._begin(which)
 
-    def step(self, reward: float, done: bool) -> None:
-        self._length += 1
-        self._reward += reward
-        if done:  # the episode first: no trouble with its last frame may cost it
-            end = self._clock()
-            self._keep(lambda: self._journal.episode(end, self._length, self._reward))
-        if self._video is not None:
-            self._video.add()
-        if done:
-            self._end_video()
+    def step(self, made: Stepped) -> None:
+        """A step has been made."""
+        self._shot = None
+        for which, reward, done in made.stepped:
+            track = self._tracks[which]
+            track.length += 1
+            track.reward += reward
+            if done:  # the episode first: no trouble with its last frame may cost it
+                self._finish(track)
+            if track.video is not None:
+                track.video.add()
+            if done:
+                self._end_video(track)
+        for which in made.begun:
+            self._begin(which)
 
     def close(self) -> None:
         """Write Gym's files. Raises StorageFailed where the disk lost something."""
-        self._end_video()
+        for track in self._tracks:
+            self._end_video(track)
         self._keep(self._journal.close)
         if self._failure is not None:
             raise StorageFailed(
                 f"the recording in {self.directory} is incomplete: {self._failure.strerror}"
             )
 
-    def _end_video(self) -> None:
-        if self._video is None:
+    def _begin(self, which: int) -> None:
+        track = self._tracks[which]
+        self._end_video(track)
+        episode = self._episodes
+        self._episodes += 1
+        track.length, track.reward = 0, 0.0
+        if self._film(episode):
+            frame = partial(self._frame, which)
+            track.video = Video(self.directory, self._infix, episode, self._subject.fps, frame)
+            track.video.add()
+
+    def _finish(self, track: Track) -> None:
+        end = self._clock()
+        self._keep(lambda: self._journal.episode(end, track.length, track.reward))
+
+    def _frame(self, which: int) -> Any:
+        """What that environment shows now; all are drawn once a step, if any is filmed."""
+        if self._shot is None:
+            self._shot = self._subject.frames()
+        return self._shot[which]
+
+    def _end_video(self, track: Track) -> None:
+        if track.video is None:
             return
-        names = self._video.close()
-        self._video = None
+        names = track.video.close()
+        track.video = None
         if names is not None:
             video, meta = names
             self._keep(lambda: self._journal.video(video, meta))

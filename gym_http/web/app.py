@@ -129,7 +129,7 @@ def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
         ours = unexpected(flask.request.path)
     else:
         ours = errors.InvalidRequest(error.description or error.name)
-    response = _response(error_reply(ours))
+    response = _response(error_reply(ours, flask.request.headers.get("Accept", "")))
     response.headers.extend(
         [(name, value) for name, value in error.get_headers() if name == "Allow"]
     )
@@ -137,4 +137,5 @@ def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
 
 
 def _any_error(error: Exception) -> flask.Response:
-    return _response(error_reply(unexpected(flask.request.path)))
+    accept = flask.request.headers.get("Accept", "")
+    return _response(error_reply(unexpected(flask.request.path), accept))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gym_http.errors import BadDirectory, BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
@@ -34,6 +37,16 @@ def seed_of(value: Any) -> int | None:
     return integer("seed", value, 0, LARGEST_SEED)
 
 
+def seeds_of(value: Any) -> Any:
+    """A seed, or a list of them with null for none. Raises BadValue."""
+    return [seed_of(seed) for seed in value] if isinstance(value, list) else seed_of(value)
+
+
+def reward_of(value: Any) -> Any:
+    """As it is; what JSON can't say as NumPy's, which lets the encoding decide."""
+    return np.float64(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def film_of(value: Any) -> Callable[[int], bool]:
     if value in ("true", "false") or isinstance(value, bool):
         return gyms_schedule if flag(value) else never
@@ -50,8 +63,9 @@ def directory_of(text: str) -> Path:
         raise BadDirectory(f"{shown(text)}: {error.strerror}") from error
 
 
-def time_of(epoch_s: float) -> datetime:
-    return datetime.fromtimestamp(epoch_s, timezone.utc)
+def time_of(epoch_s: float) -> str:
+    """RFC 3339, UTC."""
+    return datetime.fromtimestamp(epoch_s, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def same_json(ours: Any, theirs: Any) -> bool:

@@ -16,13 +16,20 @@ import msgspec
 
 from gym_http import wire
 from gym_http.blame import in_main_thread
-from gym_http.errors import BadValue, GymHTTPError, Internal, InvalidJSON, MissingParameter, shown
+from gym_http.errors import (
+    BadValue,
+    GymHTTPError,
+    Internal,
+    InvalidJSON,
+    InvalidMessagePack,
+    MissingParameter,
+    shown,
+)
 from gym_http.service import Service
+from gym_http.web.negotiation import JSON, reply_type, speaks_json, speaks_msgpack
 from gym_http.web.schema import Body, NothingReply
 
 log = logging.getLogger(__name__)
-
-JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Raw:
-    """What a handler returns when its reply is no JSON."""
+    """What a handler returns when its reply is neither JSON nor MessagePack."""
 
     body: bytes
     content_type: str
@@ -58,9 +65,10 @@ class Route:
     method: str
     path: str  # ends with a slash; served without it as well
     handler: Callable[..., Any]
-    reply: type[msgspec.Struct] | str  # a string is the content type of a reply that is no JSON
+    reply: type[msgspec.Struct] | str  # a string is the content type of a Raw reply
     body: type[Body] | type[dict] | None = None
     query: type[Body] | None = None
+    msgpack: type[msgspec.Struct] | None = None  # the reply instead of Raw, to who asks for it
 
 
 def answer(route: Route, service: Service, call: Call) -> Reply:
@@ -71,17 +79,19 @@ def answer(route: Route, service: Service, call: Call) -> Reply:
             arguments["body"] = _body(route.body, call)
         if route.query is not None:
             arguments["query"] = _convert(route.query, dict(call.query))
+        if route.msgpack is not None:
+            arguments["msgpack"] = reply_type(call.accept) != JSON
         return _reply(route.handler(service, **arguments), call.accept)
     except GymHTTPError as error:
-        return error_reply(error)
+        return error_reply(error, call.accept)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and in_main_thread():
             raise  # somebody's Ctrl-C
-        return error_reply(unexpected(f"{route.method} {route.path}"))
+        return error_reply(unexpected(f"{route.method} {route.path}"), call.accept)
 
 
-def error_reply(error: GymHTTPError) -> Reply:
-    return Reply(error.status, JSON, wire.to_json(error.body()) + b"\n")
+def error_reply(error: GymHTTPError, accept: str) -> Reply:
+    return _encoded(error.status, error.body(), accept)
 
 
 def unexpected(where: str) -> Internal:
@@ -98,9 +108,16 @@ def unexpected(where: str) -> Internal:
 def _reply(value: Any, accept: str) -> Reply:
     if isinstance(value, Raw):
         return Reply(200, value.content_type, value.body)
-    if isinstance(value, NothingReply):
+    if isinstance(value, NothingReply) and reply_type(accept) == JSON:
         return Reply(200, _type_of_nothing(accept), b"{}")
-    return Reply(200, JSON, wire.to_json(value) + b"\n")  # for who reads it in a terminal
+    return _encoded(200, value, accept)
+
+
+def _encoded(status: int, value: Any, accept: str) -> Reply:
+    kind = reply_type(accept)
+    if kind == JSON:
+        return Reply(status, kind, wire.to_json(value) + b"\n")  # for who reads it in a terminal
+    return Reply(status, kind, wire.to_msgpack(value))
 
 
 def _type_of_nothing(accept: str) -> str:
@@ -113,19 +130,16 @@ def _type_of_nothing(accept: str) -> str:
 def _body(kind: Any, call: Call) -> Any:
     """The request's body as `kind`: a dict, or a Struct.
 
-    Where a field is required, the body has to be a JSON object sent as JSON. Elsewhere old
-    clients send anything, so that only an object is looked into.
+    Where a field is required, the body has to be an object sent as JSON or as MessagePack.
+    Elsewhere old clients send anything, so that of what isn't MessagePack only an object is
+    looked into.
     """
-    if kind is dict or _required(kind):
-        if not is_json(call.content_type):
-            raise InvalidJSON(
-                f"the Content-Type is {shown(call.content_type)}, not 'application/json'"
-            )
-        value = wire.from_json(call.body)
-        if value == []:  # Lua's empty table
-            value = {}
+    if speaks_msgpack(call.content_type):
+        value = wire.from_msgpack(call.body)
         if not isinstance(value, dict):
-            raise InvalidJSON(f"the body is {shown(value)}, not an object")
+            raise InvalidMessagePack(f"the body is {shown(value)}, not a map")
+    elif kind is dict or _required(kind):
+        value = _json_object(call)
     else:
         try:
             value = wire.from_json(call.body)
@@ -136,22 +150,27 @@ def _body(kind: Any, call: Call) -> Any:
     return value if kind is dict else _convert(kind, value)
 
 
+def _json_object(call: Call) -> dict[str, Any]:
+    if not speaks_json(call.content_type):
+        raise InvalidJSON(f"the Content-Type is {shown(call.content_type)}, not 'application/json'")
+    value = wire.from_json(call.body)
+    if value == []:  # Lua's empty table
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidJSON(f"the body is {shown(value)}, not an object")
+    return value
+
+
 @lru_cache(maxsize=None)
 def _required(kind: type[Body]) -> tuple[str, ...]:
     """The fields without a default, in their order. msgspec finds them out anew at each call."""
     return tuple(knob.name for knob in msgspec.structs.fields(kind) if knob.required)
 
 
-def is_json(content_type: str) -> bool:
-    return content_type.partition(";")[0].strip().lower() == JSON
-
-
 def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
     """`given` as `kind`. Raises MissingParameter, BadValue."""
     provided = {
-        name: value
-        for name, value in given.items()
-        if not (value is None or value == "" or (value == [] and name not in kind.empty_list))
+        name: value for name, value in given.items() if not _absent(value, name in kind.empty_list)
     }
     for name in _required(kind):
         if name not in provided:
@@ -162,6 +181,13 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
         reason, _, where = str(error).rpartition(" - at ")
         name = where.strip("`").removeprefix("$.")
         raise BadValue(f"{name}: {_plain(reason)}, got {shown(given.get(name))}") from error
+
+
+def _absent(value: Any, empty_list_counts: bool) -> bool:
+    """null, "" and [] mean "not provided"; an array is always a value."""
+    if isinstance(value, list):
+        return not value and not empty_list_counts
+    return value is None or (isinstance(value, str) and not value)
 
 
 def _plain(reason: str) -> str:

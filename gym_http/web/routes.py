@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from msgspec import UNSET
 
 from gym_http import wire
@@ -20,8 +18,10 @@ from gym_http.web.arguments import (
     film_of,
     flag,
     integer,
+    reward_of,
     same_json,
     seed_of,
+    seeds_of,
     time_of,
 )
 from gym_http.web.exchange import Raw, Route
@@ -51,6 +51,9 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
         body.kwargs or {},
         body.render_mode,
         integer("max_episode_steps", body.max_episode_steps, 1),
+        integer("num_envs", body.num_envs, 1),
+        body.vectorization,
+        body.autoreset,
     )
     made = service.create(recipe, seed_of(body.seed))
     return schema.CreateReply(
@@ -71,7 +74,7 @@ def env_list_all(service: Service) -> schema.ListReply:
 def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     """Tell what there is to know of an instance."""
     facts = service.describe(instance_id)
-    times: dict[str, Any] = {key: time_of(facts[key]) for key in ("created", "last_used")}
+    times = {key: time_of(facts[key]) for key in ("created", "last_used")}
     return schema.InstanceReply(**{**facts, **times})
 
 
@@ -91,7 +94,7 @@ def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> sch
     options = {} if body.options == [] else body.options
     if isinstance(options, list):
         raise BadValue(f"options: expected an object, got {shown(options)}")
-    seen = service.reset(instance_id, seed_of(body.seed), options)
+    seen = service.reset(instance_id, seeds_of(body.seed), options)
     return schema.ResetReply(seen.observation, seen.info, seen.info_dropped or UNSET)
 
 
@@ -101,8 +104,8 @@ def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schem
     seen = service.step(instance_id, body.action, flag(body.render))
     return schema.StepReply(
         seen.observation,
-        seen.reward if math.isfinite(seen.reward) else np.array(seen.reward),
-        seen.terminated or seen.truncated,
+        reward_of(seen.reward),
+        seen.done,
         seen.info,
         seen.terminated,
         seen.truncated,
@@ -110,13 +113,17 @@ def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schem
     )
 
 
-@route("GET", ENV + "render/", "image/png")
-def env_render(service: Service, instance_id: str) -> Raw:
-    """Show the present frame: a PNG, or the text of a text renderer."""
-    frame = service.render(instance_id)
-    if isinstance(frame, str):
-        return Raw(frame.encode("utf-8", "replace"), "text/plain; charset=utf-8")
-    return Raw(png_of(frame), "image/png")
+@route("GET", ENV + "render/", "image/png", msgpack=schema.FrameReply)
+def env_render(service: Service, instance_id: str, msgpack: bool) -> Raw | schema.FrameReply:
+    """Show the present frame: a PNG, the text of a text renderer, or either in MessagePack."""
+    frames = service.render(instance_id)
+    if msgpack:
+        single = service.describe(instance_id)["num_envs"] is None
+        return schema.FrameReply(frames[0] if single else list(frames))
+    if all(isinstance(frame, str) for frame in frames):
+        text = "\n\n".join(frames)
+        return Raw(text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
+    return Raw(png_of(frames), "image/png")
 
 
 # ---- spaces
@@ -125,7 +132,8 @@ def env_render(service: Service, instance_id: str) -> Raw:
 @route("GET", ENV + "action_space/", schema.SpaceReply)
 def env_action_space_info(service: Service, instance_id: str) -> schema.SpaceReply:
     """Describe the action space."""
-    return schema.SpaceReply(service.action_space(instance_id))
+    space = service.action_space(instance_id)
+    return schema.SpaceReply(space.info, space.single or UNSET)
 
 
 @route("GET", ENV + "action_space/sample/", schema.ActionReply)
@@ -149,7 +157,8 @@ def env_action_space_contains_nothing(service: Service, instance_id: str) -> sch
 @route("GET", ENV + "observation_space/", schema.SpaceReply)
 def env_observation_space_info(service: Service, instance_id: str) -> schema.SpaceReply:
     """Describe the observation space."""
-    return schema.SpaceReply(service.observation_space(instance_id))
+    space = service.observation_space(instance_id)
+    return schema.SpaceReply(space.info, space.single or UNSET)
 
 
 @route("POST", ENV + "observation_space/contains/", schema.MemberReply, body=dict)
@@ -160,9 +169,10 @@ def env_observation_space_contains(
     the space's description."""
     if "value" in body:
         return schema.MemberReply(service.observation_contains(instance_id, body["value"]))
-    description = wire.from_json(wire.to_json(service.observation_space(instance_id)))
+    space = service.observation_space(instance_id)
+    ours, theirs = (wire.from_json(wire.to_json(value)) for value in (space.info, body))
     return schema.MemberReply(
-        all(key in description and same_json(description[key], body[key]) for key in body)
+        all(key in ours and same_json(ours[key], theirs[key]) for key in theirs)
     )
 
 
@@ -204,6 +214,8 @@ def upload(service: Service, body: schema.UploadBody) -> schema.NothingReply:
 def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.ScoreboardReply:
     """Show the scores of each environment, best first."""
     rows = service.scoreboard(query.env_id)
+    for row in rows:
+        row["uploaded"] = time_of(row["uploaded"].timestamp())
     return schema.ScoreboardReply([schema.ScoreboardEntry(**row) for row in rows])
 
 

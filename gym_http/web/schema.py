@@ -8,14 +8,15 @@ as 1.0, and a boolean as a string.
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 Integer = int | float
 Flag = bool | Literal["true", "false"]
+# RFC 3339, UTC. As text: MessagePack's own timestamps are an extension that few libraries read.
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
 class Body(msgspec.Struct):
@@ -31,12 +32,15 @@ class CreateBody(Body):
     kwargs: dict[str, Any] | None = None
     render_mode: str | None = None
     max_episode_steps: Integer | None = None
+    num_envs: Integer | None = None
+    vectorization: str | None = None
+    autoreset: str | None = None
 
 
 class ResetBody(Body):
     empty_list = frozenset({"options"})
 
-    seed: Integer | None = None
+    seed: Integer | list[Integer | None] | None = None
     options: dict[str, Any] | list[Any] | None = None
 
 
@@ -88,11 +92,21 @@ class ListReply(msgspec.Struct):
 
 
 class InstanceReply(msgspec.Struct):
+    """num_envs, vectorization and autoreset are those of a vector environment."""
+
     instance_id: str
     env_id: str
     engine: str
-    created: datetime
-    last_used: datetime
+    render_mode: str | None
+    render_fps: float
+    max_episode_steps: int | None
+    reward_threshold: float | None
+    nondeterministic: bool
+    num_envs: int | None
+    vectorization: str | None
+    autoreset: str | None
+    created: Time
+    last_used: Time
     steps: int
     episodes: int
     last_episode_return: float | None
@@ -107,17 +121,28 @@ class ResetReply(msgspec.Struct):
 
 
 class StepReply(msgspec.Struct):
+    """Of a vector environment, reward, done, terminated and truncated are arrays of num_envs."""
+
     observation: Any
     reward: Any  # a float, or what wire's rule makes of NaN and Infinity
-    done: bool
+    done: Any
     info: dict[str, Any]
-    terminated: bool
-    truncated: bool
+    terminated: Any
+    truncated: Any
     info_dropped: list[str] | UnsetType = UNSET
 
 
 class SpaceReply(msgspec.Struct):
+    """info: what a step takes or gives. single: of one of a vector environment's."""
+
     info: dict[str, Any]
+    single: dict[str, Any] | UnsetType = UNSET
+
+
+class FrameReply(msgspec.Struct):
+    """frame: (height, width, 3) uint8, or text; of a vector environment, a list of these."""
+
+    frame: Any
 
 
 class ActionReply(msgspec.Struct):
@@ -134,7 +159,7 @@ class ScoreboardEntry(msgspec.Struct):
     engine: str
     algorithm_id: str | None
     uploader: str
-    uploaded: datetime
+    uploaded: Time
     mean: float | None
     error: float | None
     trials: int

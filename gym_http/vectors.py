@@ -1,0 +1,159 @@
+"""Many environments stepped as one: the environment's own vector form, or Gymnasium's two.
+
+What is asked for                 what is made
+"native"                          the form that the environment brings
+"sync"                            gymnasium.vector.SyncVectorEnv: one after the other, here
+"async"                           gymnasium.vector.AsyncVectorEnv: each in a process of its own
+"auto", which is the default      "sync", and "native" where there is nothing else
+
+"auto" isn't "native" wherever there is one, because a native form draws its random numbers for all
+environments together and may compute, or even observe, otherwise than the single one: the same
+seeds would no longer give the same trajectories.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+
+from gym_http import spaces
+from gym_http.errors import BadValue, shown
+
+log = logging.getLogger(__name__)
+
+VECTORIZATIONS = ("auto", "native", "sync", "async")
+AUTORESETS = {
+    "next_step": AutoresetMode.NEXT_STEP,
+    "same_step": AutoresetMode.SAME_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+MOST_PROCESSES = 128  # of one "async" environment
+CLOSE_WAIT_S = 5.0
+
+Build = Callable[[], gymnasium.Env[Any, Any]]
+
+
+def choice(vectorization: str | None, spec: Any) -> str:
+    """Which of "native", "sync", "async" serves. Raises BadValue."""
+    asked = vectorization or "auto"
+    if asked not in VECTORIZATIONS:
+        raise BadValue(
+            f"vectorization must be one of {', '.join(VECTORIZATIONS)}, got {shown(asked)}"
+        )
+    has_native = getattr(spec, "vector_entry_point", None) is not None
+    if asked == "native" and not has_native:
+        raise BadValue(f"{spec.id} has no vector form of its own; take 'sync' or 'async'")
+    if asked == "auto":
+        return "native" if has_native and spec.entry_point is None else "sync"
+    return asked
+
+
+def autoreset_mode(asked: str | None) -> AutoresetMode:
+    """Raises BadValue."""
+    if asked is not None and asked not in AUTORESETS:
+        raise BadValue(f"autoreset must be one of {', '.join(AUTORESETS)}, got {shown(asked)}")
+    return AUTORESETS[asked or "next_step"]
+
+
+def autoreset_of(env: VectorEnv[Any, Any, Any]) -> str:
+    """How the environment begins its next episodes; Gymnasium takes "next_step" for granted."""
+    mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
+    return next(name for name, known in AUTORESETS.items() if known is mode)
+
+
+def native(
+    spec: Any, num_envs: int, asked: str | None, /, **options: Any
+) -> VectorEnv[Any, Any, Any]:
+    """The environment's own vector form. Raises BadValue where it begins episodes otherwise than
+    was asked for, and can't be told."""
+    creator = creator_of(spec.vector_entry_point)
+    if asked is not None and "autoreset_mode" in inspect.signature(creator).parameters:
+        options["autoreset_mode"] = autoreset_mode(asked)
+    env = gymnasium.make_vec(
+        spec, num_envs=num_envs, vectorization_mode="vector_entry_point", **options
+    )
+    if asked is not None and autoreset_of(env) != asked:
+        env.close()
+        raise BadValue(
+            f"the vector form of {spec.id} has autoreset {autoreset_of(env)!r}; for {asked!r} "
+            "take 'sync' or 'async'"
+        )
+    return env
+
+
+def sync(build: Build, num_envs: int, autoreset: str | None) -> VectorEnv[Any, Any, Any]:
+    made: list[gymnasium.Env[Any, Any]] = []
+
+    def build_one() -> gymnasium.Env[Any, Any]:
+        made.append(build())
+        return made[-1]
+
+    try:
+        return SyncVectorEnv([build_one] * num_envs, autoreset_mode=autoreset_mode(autoreset))
+    except BaseException:
+        for env in made:
+            env.close()
+        raise
+
+
+def asynchronous(build: Build, num_envs: int, autoreset: str | None) -> VectorEnv[Any, Any, Any]:
+    """build: is called in the processes, too, and has to survive the way there."""
+    if num_envs > MOST_PROCESSES:
+        raise BadValue(f"'async' takes a process each: at most {MOST_PROCESSES}, got {num_envs}")
+    build_one = partial(_build_there, build, os.getpid())
+    mode = autoreset_mode(autoreset)
+    try:
+        return _Async([build_one] * num_envs, context="forkserver", autoreset_mode=mode)
+    except ValueError as error:
+        if "shared_memory" not in str(error):
+            raise
+    # Strings, graphs and the like have no fixed place in shared memory.
+    return _Async(
+        [build_one] * num_envs, context="forkserver", autoreset_mode=mode, shared_memory=False
+    )
+
+
+def with_last_encoded(env: Any, info: Any) -> Any:
+    """`info` with its "final_obs" as wire values: the last observations of environments that have
+    reset themselves in the same step are elements of a space, as no other info is."""
+    last = info.get("final_obs") if isinstance(info, dict) else None
+    space = getattr(env, "single_observation_space", None)
+    if space is None or not isinstance(last, np.ndarray) or last.dtype.kind != "O":
+        return info
+    encoded = [None if one is None else spaces.encode(space, one) for one in last]
+    return {**info, "final_obs": encoded}
+
+
+def creator_of(entry_point: Any) -> Any:
+    if isinstance(entry_point, str):
+        return gymnasium.envs.registration.load_env_creator(entry_point)
+    return entry_point
+
+
+def _build_there(build: Build, home_pid: int) -> gymnasium.Env[Any, Any]:
+    if os.getpid() != home_pid:  # a terminal's Ctrl-C is for the server, which closes these
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return build()
+
+
+class _Async(AsyncVectorEnv):
+    """One whose end doesn't wait for a process that hangs, or has died."""
+
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
+        try:
+            super().close_extras(timeout=CLOSE_WAIT_S, terminate=terminate)
+        except Exception as error:
+            log.warning("ending the processes of a vector environment: %s", error)
+        for process in self.processes:
+            if process.is_alive():
+                process.kill()
+            process.join()

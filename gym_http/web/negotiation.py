@@ -1,0 +1,33 @@
+"""Which encoding a body is in, by Content-Type, and which one its reply shall have, by Accept."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+JSON = "application/json"
+MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
+
+
+def speaks_json(content_type: str) -> bool:
+    return _bare(content_type) == JSON
+
+
+def speaks_msgpack(content_type: str) -> bool:
+    return _bare(content_type) in MSGPACK
+
+
+@lru_cache(maxsize=1024)
+def reply_type(accept: str) -> str:
+    """MessagePack, by the name that the caller has for it, where Accept prefers it to all else:
+    names it alone, or first of equals. JSON for everybody else, whatever they accept."""
+    if "msgpack" not in accept.lower():
+        return JSON
+    preferred, quality = next(iter(parse_accept_header(accept, MIMEAccept)), ("", 0))
+    return _bare(preferred) if speaks_msgpack(preferred) and quality > 0 else JSON
+
+
+def _bare(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
