@@ -51,6 +51,7 @@ class Client:
     remote_base: the server's URL, such as "http://127.0.0.1:5000".
     token: sent as `Authorization: Bearer`, for servers that ask for one.
     timeout: seconds to wait for an answer, or a pair for connecting and for answering.
+    compress: ask for compressed replies, which pays where the server is far away.
 
     Proxies and certificates are read from the environment once, here.
     """
@@ -60,6 +61,8 @@ class Client:
         remote_base: str,
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
+        *,
+        compress: bool = False,
     ) -> None:
         if not remote_base.startswith(("http://", "https://")):
             raise ValueError(f"a server's URL is http://… or https://…, not {remote_base!r}")
@@ -69,7 +72,9 @@ class Client:
         found = self.session.merge_environment_settings(self.remote_base, {}, None, None, None)
         self.session.proxies, self.session.verify = found["proxies"], found["verify"]
         self.session.trust_env = False
-        self.session.headers["Accept"] = "application/json"
+        self.session.headers["Accept"] = self._content_type
+        if not compress:
+            self.session.headers["Accept-Encoding"] = "identity"
         if token is not None:
             self.session.headers["Authorization"] = f"Bearer {token}"
 
@@ -94,12 +99,20 @@ class Client:
         kwargs: dict[str, Any] | None = None,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        num_envs: int | None = None,
+        vectorization: str | None = None,
+        autoreset: str | None = None,
     ) -> str:
         """Make an environment and return its instance_id.
 
         seed: for the first reset, and for `env_action_space_sample`.
         engine: "gymnasium" or "gym"; None takes the one that knows the id.
         kwargs: for the environment's constructor.
+        num_envs: make a vector environment, whose resets and steps carry so many observations,
+            rewards and ends; None makes a single one.
+        vectorization: "sync", "async" (a process each), "native" (the environment's own vector
+            form), or "auto".
+        autoreset: "next_step", "same_step" or "disabled".
         Warns with a UserWarning where another version serves a retired id.
         """
         reply = self._post(
@@ -111,6 +124,9 @@ class Client:
                 "kwargs": kwargs,
                 "render_mode": render_mode,
                 "max_episode_steps": max_episode_steps,
+                "num_envs": num_envs,
+                "vectorization": vectorization,
+                "autoreset": autoreset,
             },
         )
         if "warning" in reply:
@@ -135,11 +151,14 @@ class Client:
         self,
         instance_id: str,
         *,
-        seed: int | None = None,
+        seed: int | list[int | None] | None = None,
         options: dict[str, Any] | None = None,
         with_info: bool = False,
     ) -> Any:
-        """Begin an episode. Returns the observation; with_info, [observation, info]."""
+        """Begin an episode. Returns the observation; with_info, [observation, info].
+
+        seed: a vector environment also takes a list of num_envs.
+        """
         reply = self._post(self._env(instance_id, "reset/"), {"seed": seed, "options": options})
         return [reply["observation"], reply["info"]] if with_info else reply["observation"]
 
@@ -153,7 +172,7 @@ class Client:
     ) -> list[Any]:
         """Advance by one step. Returns [observation, reward, done, info].
 
-        action: plain values, or NumPy arrays and scalars.
+        action: plain values, or NumPy arrays and scalars; of a vector environment, all actions.
         with_truncated: return Gymnasium's [observation, reward, terminated, truncated, info].
         """
         reply = self._post(self._env(instance_id, "step/"), {"action": action, "render": render})
@@ -162,7 +181,9 @@ class Client:
 
     def env_render(self, instance_id: str) -> bytes | str:
         """The present frame: the bytes of a PNG, or the text of a text renderer."""
-        response = self._send("GET", self._env(instance_id, "render/"))
+        response = self._send(
+            "GET", self._env(instance_id, "render/"), headers={"Accept": "image/png, text/plain"}
+        )
         is_text = response.headers.get("Content-Type", "").startswith("text/")
         return response.content.decode() if is_text else response.content
 
@@ -252,42 +273,50 @@ class Client:
         """Close every environment and end the server."""
         self._post("/v1/shutdown/", {})
 
-    # ---- the funnel
+    # ---- the funnel, and the encoding that goes through it
+
+    _content_type = "application/json"
+
+    def _dump(self, value: Any) -> str | bytes:
+        return _json(value)
+
+    def _load(self, response: requests.Response) -> Any:
+        return response.json()
 
     def _env(self, instance_id: str, rest: str = "") -> str:
         return f"/v1/envs/{quote(str(instance_id), safe='')}/{rest}"
 
     def _get(self, path: str, query: dict[str, Any] | None = None) -> Any:
-        return self._send("GET", path, params=query).json()
+        return self._load(self._send("GET", path, params=query))
 
     def _post(self, path: str, body: dict[str, Any], keep_none: bool = False) -> Any:
         given = body if keep_none else {k: v for k, v in body.items() if v is not None}
         response = self._send(
-            "POST", path, data=_json(given), headers={"Content-Type": "application/json"}
+            "POST", path, data=self._dump(given), headers={"Content-Type": self._content_type}
         )
-        is_json = response.headers.get("Content-Type", "").startswith("application/json")
-        return response.json() if is_json else None
+        is_ours = response.headers.get("Content-Type", "").startswith(self._content_type)
+        return self._load(response) if is_ours else None
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         response = self.session.request(
             method, self.remote_base + path, timeout=self.timeout, **options
         )
         if not response.ok:
-            raise _server_error(response)
+            raise self._error(response)
         return response
 
-
-def _server_error(response: requests.Response) -> ServerError:
-    try:
-        error = response.json()
-        return ServerError(
-            error["message"], response.status_code, error.get("code"), error.get("detail")
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, say
-        return ServerError(
-            f"{response.status_code} {response.reason}: {response.text[:200]}",
-            response.status_code,
-        )
+    def _error(self, response: requests.Response) -> ServerError:
+        is_ours = response.headers.get("Content-Type", "").startswith(self._content_type)
+        try:
+            error = self._load(response) if is_ours else response.json()
+            return ServerError(
+                error["message"], response.status_code, error.get("code"), error.get("detail")
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, say
+            return ServerError(
+                f"{response.status_code} {response.reason}: {response.text[:200]}",
+                response.status_code,
+            )
 
 
 def _json(value: Any) -> str:

@@ -239,9 +239,11 @@ end
 --- Make an environment. Returns its instance_id, and a warning where another version serves a
 -- retired id.
 -- options: seed, for the first reset and for samples of actions; engine, "gymnasium" or "gym";
--- kwargs, for the environment's constructor; render_mode; max_episode_steps.
+-- kwargs, for the environment's constructor; render_mode; max_episode_steps. num_envs, vectorization
+-- and autoreset make a vector environment: observations, rewards and ends are then lists of num_envs.
 function Client:env_create(env_id, options)
-  local names, body = "seed engine kwargs render_mode max_episode_steps", { env_id = env_id }
+  local names = "seed engine kwargs render_mode max_episode_steps num_envs vectorization autoreset"
+  local body = { env_id = env_id }
   local reply, message, code = post(self, "/v1/envs/", with_options(body, options, names))
   if not reply then return nil, message, code end
   return reply.instance_id, reply.warning

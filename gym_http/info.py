@@ -56,10 +56,10 @@ def _list(values: Iterable[Any], path: str, dropped: list[str], depth: int) -> l
 def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
     if depth > DEEPEST:
         raise _Unfit
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, np.generic):
         value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, int):
         if not -(2**63) <= value < 2**64:
             raise _Unfit

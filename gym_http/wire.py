@@ -86,7 +86,7 @@ def _json_leaf(value: Any) -> Any:
 
 
 def from_msgpack(body: bytes | bytearray) -> Any:
-    """The value in `body`, its arrays as NumPy's, read-only.
+    """The value in `body`, its arrays as NumPy's.
 
     Raises InvalidMessagePack. Nothing is allocated by a size that the body only claims.
     """
@@ -133,7 +133,7 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
         )
     try:
-        array = np.frombuffer(data, kind).reshape(shape)
+        array = np.frombuffer(data, kind).reshape(shape).copy()  # one may be written to
     except ValueError as error:  # (0, 2**62, 2**62), say
         raise InvalidMessagePack(f"{shown(shape)} is no array's shape: {error}") from error
     if kind.kind == "b" and not (array.view(np.uint8) <= 1).all():

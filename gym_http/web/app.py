@@ -13,6 +13,7 @@ from werkzeug.serving import make_server
 from gym_http import errors
 from gym_http.service import Service
 from gym_http.settings import Settings
+from gym_http.web.compression import compressed
 from gym_http.web.exchange import Call, Reply, Route, answer, error_reply, unexpected
 from gym_http.web.routes import ROUTES
 
@@ -110,7 +111,13 @@ def _read_body() -> None:
 
 
 def _response(reply: Reply) -> flask.Response:
-    return flask.Response(reply.body, reply.status, content_type=reply.content_type)
+    wanted = flask.request.headers.get("Accept-Encoding", "")
+    body, coding = compressed(reply.body, reply.content_type, wanted)
+    response = flask.Response(body, reply.status, content_type=reply.content_type)
+    if coding is not None:
+        response.headers["Content-Encoding"] = coding
+        response.headers["Vary"] = "Accept-Encoding"
+    return response
 
 
 def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:

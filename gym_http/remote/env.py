@@ -1,0 +1,110 @@
+"""A single environment on a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from gym_http.remote.connection import Connection, observed
+
+ENV_ID = "http/Remote-v0"
+
+
+class RemoteEnv(gymnasium.Env[Any, Any]):
+    """An environment that lives on a server. Everything in it does: its time limit, its random
+    numbers and its frames. Source of the methods: gymnasium.Env.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "render_fps": 30}
+
+    def __init__(
+        self,
+        url: str,
+        env_id: str,
+        *,
+        render_mode: str | None = None,
+        engine: str | None = None,
+        kwargs: dict[str, Any] | None = None,
+        max_episode_steps: int | None = None,
+        token: str | None = None,
+        timeout: float | tuple[float, float] = 60.0,
+        compress: bool = False,
+    ) -> None:
+        """Make the environment `env_id` on the server at `url`.
+
+        render_mode: None takes the server's choice, "rgb_array" where the environment has it.
+        engine, kwargs, max_episode_steps: as in gym_http_client.Client.env_create.
+        token, timeout, compress: as in gym_http_client.Client.
+
+        Raises gymnasium.error.UnregisteredEnv, DependencyNotInstalled, Error.
+        """
+        self._connection = Connection(
+            url,
+            token,
+            timeout,
+            compress,
+            env_id=env_id,
+            engine=engine,
+            kwargs=kwargs,
+            render_mode=render_mode,
+            max_episode_steps=max_episode_steps,
+        )
+        facts = self.remote = self._connection.facts  # env_info of the instance
+        self.action_space, _ = self._connection.spaces("action")
+        self.observation_space, _ = self._connection.spaces("observation")
+        self.render_mode = facts["render_mode"]
+        self.metadata = metadata_of(facts)
+        self._spec = spec_of(facts, url=url, env_id=env_id, engine=engine, kwargs=kwargs)
+
+    @property
+    def spec(self) -> EnvSpec:
+        """What makes such an environment anew, and says of it what the remote one's spec does."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec) -> None:  # gymnasium.make has its own
+        self._spec = told(spec, self.remote)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        observation, info = self._connection.reset(seed, options)
+        return observed(self.observation_space, observation), info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self._connection.step(
+            self.action_space, action
+        )
+        return observed(self.observation_space, observation), reward, terminated, truncated, info
+
+    def render(self) -> Any:
+        """(height, width, 3) uint8, or the text of a text renderer; None where there is neither."""
+        return None if self.render_mode is None else self._connection.frame()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def metadata_of(facts: dict[str, Any]) -> dict[str, Any]:
+    mode = facts["render_mode"]
+    return {"render_modes": [] if mode is None else [mode], "render_fps": facts["render_fps"]}
+
+
+def spec_of(facts: dict[str, Any], **arguments: Any) -> EnvSpec:
+    spec = EnvSpec(
+        ENV_ID,
+        entry_point="gym_http.remote.env:RemoteEnv",
+        vector_entry_point="gym_http.remote.vector:RemoteVectorEnv",
+        kwargs={name: value for name, value in arguments.items() if value is not None},
+    )
+    return told(spec, facts)
+
+
+def told(spec: EnvSpec, facts: dict[str, Any]) -> EnvSpec:
+    """`spec` with what the remote environment's says of itself."""
+    spec.reward_threshold = facts["reward_threshold"]
+    spec.nondeterministic = facts["nondeterministic"]
+    return spec

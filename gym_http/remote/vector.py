@@ -1,0 +1,125 @@
+"""Many environments on a server, stepped as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from gym_http.remote.connection import Connection, observed
+from gym_http.remote.env import metadata_of, spec_of, told
+
+
+class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
+    """A vector environment that lives on a server: one request a step, however many there are.
+
+    Source of the methods: gymnasium.vector.VectorEnv.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "ansi"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        url: str,
+        env_id: str,
+        num_envs: int = 1,
+        *,
+        vectorization: str | None = None,
+        autoreset: str | None = None,
+        render_mode: str | None = None,
+        engine: str | None = None,
+        kwargs: dict[str, Any] | None = None,
+        max_episode_steps: int | None = None,
+        token: str | None = None,
+        timeout: float | tuple[float, float] = 60.0,
+        compress: bool = False,
+    ) -> None:
+        """Make `num_envs` environments `env_id` on the server at `url`.
+
+        vectorization: "sync", "async", "native" or "auto"; autoreset: "next_step", "same_step" or
+        "disabled", both as in gym_http_client.Client.env_create. The rest is as in RemoteEnv.
+        """
+        self._connection = Connection(
+            url,
+            token,
+            timeout,
+            compress,
+            env_id=env_id,
+            num_envs=num_envs,
+            vectorization=vectorization,
+            autoreset=autoreset,
+            engine=engine,
+            kwargs=kwargs,
+            render_mode=render_mode,
+            max_episode_steps=max_episode_steps,
+        )
+        facts = self.remote = self._connection.facts  # env_info of the instance
+        self.num_envs = facts["num_envs"]
+        self.action_space, self.single_action_space = self._connection.spaces("action")
+        self.observation_space, self.single_observation_space = self._connection.spaces(
+            "observation"
+        )
+        self.render_mode = facts["render_mode"]
+        mode = AutoresetMode[facts["autoreset"].upper()]
+        self.metadata = {**metadata_of(facts), "autoreset_mode": mode}
+        self._spec = spec_of(
+            facts,
+            url=url,
+            env_id=env_id,
+            num_envs=num_envs,
+            vectorization=vectorization,
+            autoreset=autoreset,
+            engine=engine,
+            kwargs=kwargs,
+        )
+
+    @property
+    def spec(self) -> EnvSpec:
+        """What makes such an environment anew, and says of it what the remote one's spec does."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec) -> None:  # gymnasium.make_vec has its own
+        self._spec = told(spec, self.remote)
+
+    def reset(
+        self, *, seed: Any = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """seed: an integer, or a list of num_envs. options: "reset_mask", a boolean array of
+        num_envs, resets only those; it's how "disabled" goes on."""
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        observation, info = self._connection.reset(seed, options)
+        return observed(self.observation_space, observation), self._infos(info)
+
+    def step(self, actions: Any) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        observation, rewards, terminated, truncated, info = self._connection.step(
+            self.action_space, actions
+        )
+        observations = observed(self.observation_space, observation)
+        return observations, rewards, terminated, truncated, self._infos(info)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A frame of each."""
+        return None if self.render_mode is None else tuple(self._connection.frame())
+
+    def close_extras(self, **kwargs: Any) -> None:
+        if hasattr(self, "_connection"):  # which it hasn't where making it failed
+            self._connection.close()
+
+    def _infos(self, info: dict[str, Any]) -> dict[str, Any]:
+        """`info` with its lists of num_envs as the object arrays that they were."""
+        restored: dict[str, Any] = {}
+        for key, value in info.items():
+            if isinstance(value, dict):
+                restored[key] = self._infos(value)
+            elif f"_{key}" in info and isinstance(value, list) and len(value) == self.num_envs:
+                column = np.full(self.num_envs, None, dtype=object)
+                for which, one in enumerate(value):
+                    is_last = key == "final_obs" and one is not None
+                    column[which] = observed(self.single_observation_space, one) if is_last else one
+                restored[key] = column
+            else:
+                restored[key] = value
+        return restored
