@@ -1,5 +1,6 @@
-# make serve   a server on http://127.0.0.1:5000        (ARGS="-p 8000" for more)
-# make test    every test
+# make serve   a server on http://127.0.0.1:5000        (ARGS="-p 8000" for more; EXTRAS=atari,mujoco
+#              for more environments: atari, mujoco, box2d, minigrid)
+# make test    every test, with all of these environments
 # make example a random agent on a running server       (ARGS="--url …")
 # make lint    ruff;  make types    mypy
 
@@ -7,13 +8,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+EXTRAS ?=
+WITH_EXTRAS := $(if $(EXTRAS),$(VENV)/extras-$(EXTRAS))
 
 .PHONY: serve test example lint types clean
 
-serve: $(VENV)/installed
+serve: $(VENV)/installed $(WITH_EXTRAS)
 	@exec $(BIN)/python gym_http_server.py $(ARGS)
 
-test: $(VENV)/installed
+test: $(VENV)/extras-test $(WITH_EXTRAS)
 	$(BIN)/python -m nose2 $(ARGS)
 
 example: $(VENV)/installed
@@ -37,6 +40,12 @@ $(VENV)/installed: requirements.txt
 	@echo "Installing into $(VENV), once …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+
+# Extras of pyproject.toml, separated by commas.
+$(VENV)/extras-%: $(VENV)/installed pyproject.toml
+	@echo "Installing $* into $(VENV), once …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	@touch "$@"
 
 $(VENV)/dev: $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8" "mypy>=1.13" types-requests

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib.metadata
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Protocol
@@ -195,8 +197,11 @@ def _with_starts(new: Any, old: Any) -> Any:
 
 
 def _headless() -> None:
-    """A server draws into memory. SDL would look for a screen and a sound card, and environments
-    import pygame piece by piece while they draw."""
+    """A server draws into memory. SDL would look for a screen and a sound card, MuJoCo for an X
+    display, and environments import pygame piece by piece while they draw."""
+    for library, renderer in (("EGL", "egl"), ("OSMesa", "osmesa")):
+        if sys.platform == "linux" and ctypes.util.find_library(library):
+            os.environ.setdefault("MUJOCO_GL", renderer)
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

@@ -35,6 +35,8 @@ def _mapping(value: Mapping[Any, Any], path: str, dropped: list[str], depth: int
         name = key if isinstance(key, str) else str(key)
         where = f"{path}.{name}" if path else name
         try:
+            if name in wire:  # 1 and "1" are one key
+                raise _Unfit
             wire[_text(name)] = _value(item, where, dropped, depth + 1)
         except _Unfit:
             dropped.append(where.encode("utf-8", "replace").decode())
@@ -57,7 +59,7 @@ def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
     if depth > DEEPEST:
         raise _Unfit
     if isinstance(value, np.generic):
-        value = value.item()
+        value = float(value) if isinstance(value, np.floating) else value.item()
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -69,7 +71,9 @@ def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, np.ndarray):
-        return value if value.dtype.kind in "biuf" else _list(value.tolist(), path, dropped, depth)
+        if value.dtype.kind in "biuf":
+            return value
+        return _value(value.tolist(), path, dropped, depth + 1)  # a list, or a 0-d array's element
     if isinstance(value, Mapping):
         return _mapping(value, path, dropped, depth)
     if isinstance(value, (list, tuple)):

@@ -10,7 +10,9 @@ MessagePack carries every number exactly, and an array as {"dtype": "<f4", "shap
 from __future__ import annotations
 
 import math
+import operator
 import re
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -25,6 +27,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
 _MOST_DIMENSIONS = 64  # NumPy's
+_SPARE_ROWS = 2**16  # of arrays without elements, and of those whose rows have one
 
 _json = msgspec.json.Decoder()
 _msgpack = msgspec.msgpack.Decoder()
@@ -105,7 +108,7 @@ def _checked(value: Any, depth: int) -> Any:
     """`value` with its arrays made; what JSON has no counterpart of is refused."""
     if isinstance(value, (str, int, float)) or value is None:
         return value
-    if depth > DEEPEST:
+    if depth >= DEEPEST:
         raise InvalidMessagePack(f"the body is nested more than {DEEPEST} levels deep")
     if isinstance(value, dict):
         if value.keys() == _ARRAY and isinstance(value["data"], bytes):
@@ -132,6 +135,10 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
         raise InvalidMessagePack(
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
         )
+    # (2**40, 0) has no bytes and (n, 1, 1, 1, ..) has few, but as lists either fills the memory.
+    rows = sum(accumulate(shape[:-1], operator.mul, initial=1))
+    if rows > 2 * len(data) + _SPARE_ROWS:
+        raise InvalidMessagePack(f"{shown(shape)} has {rows} rows for {len(data)} bytes")
     try:
         array = np.frombuffer(data, kind).reshape(shape).copy()  # one may be written to
     except ValueError as error:  # (0, 2**62, 2**62), say
@@ -143,9 +150,11 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
 
 def _msgpack_leaf(value: Any) -> Any:
     if isinstance(value, np.generic):
-        return value.item()
+        return _carried(np.asarray(value)).item()
     if isinstance(value, np.ndarray):
-        array = _carried(value)
+        if value.dtype.kind not in "biuf":
+            return value.tolist()  # strings, say: lists, as in JSON
+        array = _carried(np.asarray(value))  # a subclass has its own idea of a view
         if array.dtype.str[0] == ">" or not array.flags.c_contiguous:
             array = array.astype(array.dtype.newbyteorder("<"), order="C")
         data = array.reshape(-1).view(np.uint8).data
@@ -155,7 +164,8 @@ def _msgpack_leaf(value: Any) -> Any:
 
 def _carried(array: np.ndarray) -> np.ndarray:
     """`array`, a long double of which as a double: no other machine reads the former."""
-    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
+    is_long = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    return array.astype(np.float64) if is_long else array
 
 
 _json_encoder = msgspec.json.Encoder(enc_hook=_json_leaf)

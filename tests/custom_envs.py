@@ -10,6 +10,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from gym_http.spaces import space_from_description
+
 
 class Odd(gymnasium.Env):
     """Ends after `length` steps; subclasses change one thing."""
@@ -119,6 +121,29 @@ class Unheard(Odd):
         pass
 
     observation_space = Shape()
+
+
+class Mirror(Odd):
+    """The space that its creator describes; the observation is the last action, as it came."""
+
+    def __init__(self, space: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.length = 10**9
+        self.action_space = self.observation_space = space_from_description(space)
+        self.last: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        self.observation_space.seed(seed)
+        self.last = self.observation_space.sample()
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        self.last = action
+        return super().step(action)
+
+    def observe(self) -> Any:
+        return self.last
 
 
 class Slow(Odd):
@@ -231,11 +256,26 @@ class Forks(Odd):
         return super().step(action)
 
 
+class Frames(Odd):
+    """Pictures as large as Atari's, of which no two rows or columns are the same."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+    observation_space = spaces.Box(0, 255, (210, 160, 3), np.uint8)
+
+    def observe(self) -> Any:
+        pixels = np.arange(210 * 160 * 3) + 85 * self.time  # a step changes each of them
+        return (pixels % 251).astype(np.uint8).reshape(210, 160, 3)
+
+    def render(self) -> Any:
+        return self.observe()
+
+
 for kind in (
     Nested,
     Raises,
     Unruly,
     Unheard,
+    Mirror,
     Slow,
     Exits,
     Recurses,
@@ -244,6 +284,7 @@ for kind in (
     OddFrames,
     Forks,
     Odd,
+    Frames,
 ):
     gymnasium.register(f"Custom{kind.__name__}-v0", entry_point=kind)
 gymnasium.register(

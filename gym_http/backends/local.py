@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from gym_http import environments
-from gym_http.backends.contract import Opened
+from gym_http.backends.contract import Backend, Opened
+from gym_http.backends.one_thread import OneThread, draws_with_opengl
 
 
 def open_local(recipe: environments.Recipe, policy: environments.Policy) -> Opened:
     """Make the environment here. Raises what environments.make raises."""
-    return Opened(*environments.make(recipe, policy))
+    env, facts = environments.make(recipe, policy)
+    backend: Backend = OneThread(env) if draws_with_opengl(env) else env
+    return Opened(backend, facts)

@@ -12,6 +12,7 @@ from gym_http.errors import BadValue, UnsupportedSpace, shown
 from gym_http.spaces.plain import ARRAYS
 from gym_http.spaces.verbs import decode, describe, encode
 
+NUMBERS = (*ARRAYS, spaces.Discrete)
 GRAPH_PARTS = ("nodes", "edges", "edge_links")
 
 
@@ -54,7 +55,7 @@ def _(space: spaces.Dict) -> dict[str, Any]:
 def _(space: spaces.Dict, wire: Any, strict: bool = True) -> dict[Any, Any]:
     parts = space.spaces
     names = {str(key) for key in parts}
-    if not names and wire == []:  # Lua's empty table
+    if not names and isinstance(wire, list) and not wire:  # Lua's empty table
         wire = {}
     if not isinstance(wire, dict) or wire.keys() != names:
         raise BadValue(f"expected an object with the keys {sorted(names)}, got {shown(wire)}")
@@ -163,24 +164,29 @@ def _decode_part(where: str, space: Space[Any], wire: Any, strict: bool) -> Any:
 
 
 def _decode_each(where: str, space: Space[Any], wire: Any, strict: bool) -> list[Any]:
-    if not isinstance(wire, list) and not (isinstance(wire, np.ndarray) and wire.ndim):
-        raise BadValue(f"{where}: expected a list, got {shown(wire)}".removeprefix(": "))
+    _check_list(where, wire)
     return [
         _decode_part(f"{where}[{index}]", space, item, strict) for index, item in enumerate(wire)
     ]
 
 
+def _check_list(where: str, wire: Any) -> None:
+    if not isinstance(wire, list) and not (isinstance(wire, np.ndarray) and wire.ndim):
+        raise BadValue(f"{where}: expected a list, got {shown(wire)}".removeprefix(": "))
+
+
 def _decode_batch(where: str, space: Space[Any], wire: Any, strict: bool) -> Any:
     """Several elements of `space`, as its batches are: stacked where they are numbers."""
-    if isinstance(wire, np.ndarray) and not strict:
-        return wire
+    _check_list(where, wire)
+    if type(space) in NUMBERS and len(wire):
+        return _decode_part(where, batch_space(space, len(wire)), wire, strict)
     items = _decode_each(where, space, wire, strict)
     room: Any = create_empty_array(space, len(items))
-    return concatenate(space, items, room)
+    return concatenate(space, items, room) if items else room
 
 
 def _encode_batch(space: Space[Any], batch: Any) -> Any:
     """A batch of elements: one array where they are numbers, else a list of them."""
-    if isinstance(space, (*ARRAYS, spaces.Discrete)):
+    if isinstance(space, NUMBERS):
         return encode(batch_space(space, len(batch)), batch)
     return [encode(space, item) for item in iterate(batch_space(space, 1), batch)]

@@ -117,10 +117,10 @@ def _(space: spaces.MultiBinary) -> dict[str, Any]:
 @decode.register(spaces.MultiDiscrete)
 @decode.register(spaces.MultiBinary)
 def _(space: Any, wire: Any, strict: bool = True) -> np.ndarray:
-    if isinstance(wire, np.ndarray):
+    if isinstance(wire, (np.ndarray, np.generic)):
         if not strict:
             return wire
-        array = _cast(space, wire)
+        array = _cast(space, np.asarray(wire))
     else:
         array = _gathered(space, wire)
     if array is None or (strict and not space.contains(array)):
@@ -192,8 +192,6 @@ def _flatten(
 ) -> None:
     """Append the numbers of a nested list of shape `rest` to `flat`, each checked for `kind`."""
     if rest:
-        if isinstance(wire, np.ndarray):
-            wire = wire.tolist()
         if not isinstance(wire, list) or len(wire) != rest[0]:
             raise BadValue(f"expected an array of shape {list(shape)}, got {shown(wire)}")
         for item in wire:

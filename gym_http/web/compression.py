@@ -27,7 +27,8 @@ def compressed(body: bytes, content_type: str, accept_encoding: str) -> tuple[by
 def _coding(accept_encoding: str) -> str | None:
     """The one that the caller likes best; of equals, the shorter result."""
     wanted = {coding.lower(): quality for coding, quality in parse_accept_header(accept_encoding)}
-    known = [coding for coding in _codings() if wanted.get(coding, 0) > 0]
+    least = wanted.get("identity", 0)  # who likes the plain body better gets that
+    known = [coding for coding in _codings() if wanted.get(coding, 0) >= least]
     return max(known, key=lambda coding: wanted[coding], default=None)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 
-from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 JSON = "application/json"
@@ -25,7 +25,8 @@ def reply_type(accept: str) -> str:
     names it alone, or first of equals. JSON for everybody else, whatever they accept."""
     if "msgpack" not in accept.lower():
         return JSON
-    preferred, quality = next(iter(parse_accept_header(accept, MIMEAccept)), ("", 0))
+    # By quality alone: MIMEAccept has what is specific first, however little it is wanted.
+    preferred, quality = max(parse_accept_header(accept), key=itemgetter(1), default=("", 0))
     return _bare(preferred) if speaks_msgpack(preferred) and quality > 0 else JSON
 
 
