@@ -109,17 +109,25 @@ def asynchronous(build: Build, num_envs: int, autoreset: str | None) -> VectorEn
     """build: is called in the processes, too, and has to survive the way there."""
     if num_envs > MOST_PROCESSES:
         raise BadValue(f"'async' takes a process each: at most {MOST_PROCESSES}, got {num_envs}")
-    build_one = partial(_build_there, build, os.getpid())
-    mode = autoreset_mode(autoreset)
+    probe = build()
     try:
-        return _Async([build_one] * num_envs, context="forkserver", autoreset_mode=mode)
-    except ValueError as error:
-        if "shared_memory" not in str(error):
-            raise
-    # Strings, graphs and the like have no fixed place in shared memory.
+        shared = _fits_shared_memory(probe.observation_space)
+    finally:
+        probe.close()
     return _Async(
-        [build_one] * num_envs, context="forkserver", autoreset_mode=mode, shared_memory=False
+        [partial(_build_there, build, os.getpid())] * num_envs,
+        context="forkserver",
+        autoreset_mode=autoreset_mode(autoreset),
+        shared_memory=shared,
     )
+
+
+def _fits_shared_memory(space: Any) -> bool:
+    """Whether its elements are arrays throughout. Gymnasium reads a Text there only once."""
+    if isinstance(space, (gymnasium.spaces.Tuple, gymnasium.spaces.Dict)):
+        parts = space.spaces
+        return all(map(_fits_shared_memory, parts.values() if isinstance(parts, dict) else parts))
+    return isinstance(space, spaces.NUMBERS)
 
 
 def with_last_encoded(env: Any, info: Any) -> Any:

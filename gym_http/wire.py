@@ -138,7 +138,7 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
     # (2**40, 0) has no bytes and (n, 1, 1, 1, ..) has few, but as lists either fills the memory.
     rows = sum(accumulate(shape[:-1], operator.mul, initial=1))
     if rows > 2 * len(data) + _SPARE_ROWS:
-        raise InvalidMessagePack(f"{shown(shape)} has {rows} rows for {len(data)} bytes")
+        raise InvalidMessagePack(f"{shown(shape)} has too many rows for {len(data)} bytes")
     try:
         array = np.frombuffer(data, kind).reshape(shape).copy()  # one may be written to
     except ValueError as error:  # (0, 2**62, 2**62), say

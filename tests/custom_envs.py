@@ -235,6 +235,18 @@ class Tells(Odd):
             file.write("closed\n")
 
 
+class Third(Tells):
+    """The third one in a process can't be made."""
+
+    made = 0
+
+    def __init__(self, **kwargs: Any) -> None:
+        Third.made += 1
+        if Third.made == 3:
+            raise RuntimeError("the third is one too many")
+        super().__init__(**kwargs)
+
+
 class OddFrames(Odd):
     """Pictures with odd sides, as ALE's are not but many a grid world's are."""
 
@@ -281,6 +293,7 @@ for kind in (
     Recurses,
     Faulty,
     Tells,
+    Third,
     OddFrames,
     Forks,
     Odd,

@@ -53,26 +53,33 @@ class Connection:
         /,
         **create: Any,
     ) -> None:
-        """create: the arguments of Client.env_create."""
+        """create: the arguments of Client.env_create.
+
+        facts: env_info of the instance. action_spaces and observation_spaces: (the space, that of
+        one environment of a vector's or None).
+        """
         self.client = MessagePackClient(url, token, timeout, compress=compress)
         self.instance_id: str | None = None
         try:
             with gymnasiums_errors(during="make"):
                 self.instance_id = self.client.env_create(**create)
                 self.facts = self.client.env_info(self.instance_id)
-        except BaseException:
+                self.action_spaces = self._spaces("action")
+                self.observation_spaces = self._spaces("observation")
+        except BaseException:  # whatever fails, no instance stays behind that nobody knows
             self.close()
             raise
 
-    def spaces(self, which: str) -> tuple[Any, Any]:
-        """("action" or "observation") -> (the space, that of one environment of a vector's)."""
-        with gymnasiums_errors(during="make"):
-            reply = self.client._get(self.client._env(self.open_id(), f"{which}_space/"))
+    def _spaces(self, which: str) -> tuple[Any, Any]:
+        reply = self.client._get(self.client._env(self.open_id(), f"{which}_space/"))
         single = reply.get("single")
-        return (
-            spaces.space_from_description(reply["info"]),
-            None if single is None else spaces.space_from_description(single),
-        )
+        try:
+            return (
+                spaces.space_from_description(reply["info"]),
+                None if single is None else spaces.space_from_description(single),
+            )
+        except ValueError as failure:  # one that the server's owner has added a row for
+            raise error.Error(f"the {which} space can't be rebuilt here: {failure}") from failure
 
     def reset(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         with gymnasiums_errors(during="reset"):

@@ -52,11 +52,22 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             max_episode_steps=max_episode_steps,
         )
         facts = self.remote = self._connection.facts  # env_info of the instance
-        self.action_space, _ = self._connection.spaces("action")
-        self.observation_space, _ = self._connection.spaces("observation")
+        self.action_space, _ = self._connection.action_spaces
+        self.observation_space, _ = self._connection.observation_spaces
         self.render_mode = facts["render_mode"]
         self.metadata = metadata_of(facts)
-        self._spec = spec_of(facts, url=url, env_id=env_id, engine=engine, kwargs=kwargs)
+        self._spec = spec_of(
+            facts,
+            url=url,
+            env_id=env_id,
+            render_mode=render_mode,
+            engine=engine,
+            kwargs=kwargs,
+            max_episode_steps=max_episode_steps,
+            token=token,
+            timeout=timeout,
+            compress=compress,
+        )
 
     @property
     def spec(self) -> EnvSpec:

@@ -57,10 +57,8 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         )
         facts = self.remote = self._connection.facts  # env_info of the instance
         self.num_envs = facts["num_envs"]
-        self.action_space, self.single_action_space = self._connection.spaces("action")
-        self.observation_space, self.single_observation_space = self._connection.spaces(
-            "observation"
-        )
+        self.action_space, self.single_action_space = self._connection.action_spaces
+        self.observation_space, self.single_observation_space = self._connection.observation_spaces
         self.render_mode = facts["render_mode"]
         mode = AutoresetMode[facts["autoreset"].upper()]
         self.metadata = {**metadata_of(facts), "autoreset_mode": mode}
@@ -71,8 +69,13 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             num_envs=num_envs,
             vectorization=vectorization,
             autoreset=autoreset,
+            render_mode=render_mode,
             engine=engine,
             kwargs=kwargs,
+            max_episode_steps=max_episode_steps,
+            token=token,
+            timeout=timeout,
+            compress=compress,
         )
 
     @property

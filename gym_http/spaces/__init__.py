@@ -5,17 +5,17 @@
 wants. A space without a row raises UnsupportedSpace; `verbs` says how to add one.
 """
 
-from gym_http.spaces import composite, plain  # their rows
+import gym_http.spaces.composite  # noqa: F401 (its rows)
 from gym_http.spaces.description import builder, space_from_description
+from gym_http.spaces.plain import NUMBERS
 from gym_http.spaces.verbs import contains, decode, describe, encode
 
 __all__ = [
+    "NUMBERS",
     "builder",
-    "composite",
     "contains",
     "decode",
     "describe",
     "encode",
-    "plain",
     "space_from_description",
 ]

@@ -9,10 +9,9 @@ from gymnasium import Space, spaces
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
 from gym_http.errors import BadValue, UnsupportedSpace, shown
-from gym_http.spaces.plain import ARRAYS
+from gym_http.spaces.plain import NUMBERS
 from gym_http.spaces.verbs import decode, describe, encode
 
-NUMBERS = (*ARRAYS, spaces.Discrete)
 GRAPH_PARTS = ("nodes", "edges", "edge_links")
 
 

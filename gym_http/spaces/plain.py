@@ -13,7 +13,8 @@ from gym_http.errors import BadValue, shown
 from gym_http.spaces.verbs import decode, describe, encode, encoded_text, text_of
 from gym_http.wire import numbers
 
-ARRAYS = (spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
+# Those of which a batch is one array.
+NUMBERS = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
 # ---- Discrete: an integer
@@ -119,7 +120,7 @@ def _(space: spaces.MultiBinary) -> dict[str, Any]:
 def _(space: Any, wire: Any, strict: bool = True) -> np.ndarray:
     if isinstance(wire, (np.ndarray, np.generic)):
         if not strict:
-            return wire
+            return np.asarray(wire)
         array = _cast(space, np.asarray(wire))
     else:
         array = _gathered(space, wire)

@@ -28,7 +28,7 @@ def _coding(accept_encoding: str) -> str | None:
     """The one that the caller likes best; of equals, the shorter result."""
     wanted = {coding.lower(): quality for coding, quality in parse_accept_header(accept_encoding)}
     least = wanted.get("identity", 0)  # who likes the plain body better gets that
-    known = [coding for coding in _codings() if wanted.get(coding, 0) >= least]
+    known = [coding for coding in _codings() if 0 < wanted.get(coding, 0) >= least]
     return max(known, key=lambda coding: wanted[coding], default=None)
 
 
