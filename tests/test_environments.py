@@ -1,5 +1,8 @@
 """An id -> an environment: both engines, retired ids, modules, arguments."""
 
+import importlib.util
+import subprocess
+import sys
 import unittest
 
 import gymnasium
@@ -192,11 +195,58 @@ class Arguments(unittest.TestCase):
         self.assertEqual(tried > 0, any(env.missing.startswith("pip") for env in missing))
 
 
+def brought_by_a_package(known):
+    spec = gymnasium.registry.get(known.env_id)
+    return spec is not None and str(spec.entry_point).startswith(("ale_py.", "minigrid."))
+
+
+class Packages(unittest.TestCase):
+    """Those that register environments when they are imported, which nobody asked for."""
+
+    def in_a_fresh_process(self, code):
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        return ended.stdout
+
+    @params(("ale_py", "ALE/Pong-v5"), ("ale_py", "Pong-v0"), ("minigrid", "MiniGrid-Empty-5x5-v0"))
+    def test_an_id_of_theirs_is_enough(self, module, env_id):
+        if importlib.util.find_spec(module) is None:
+            self.skipTest(f"{module} is not installed")
+        told = self.in_a_fresh_process(
+            "from gym_http.environments import *; import sys\n"
+            f"made = make(Recipe({env_id!r}), Policy())\n"
+            f"print(made.facts.env_id, {module!r} in sys.modules)"
+        )
+        self.assertEqual(told.split(), [env_id, "True"])
+
+    def test_they_stay_out_while_nobody_asks(self):
+        told = self.in_a_fresh_process(
+            "from gym_http.environments import *; import sys\n"
+            "make(Recipe('CartPole-v1'), Policy())\n"
+            "print({'ale_py', 'minigrid', 'mujoco', 'Box2D', 'gym'} & set(sys.modules))"
+        )
+        self.assertEqual(told.strip(), "set()")
+
+    @params(("ALE/Pong-v5", "atari"), ("MiniGrid-Empty-5x5-v0", "minigrid"))
+    def test_what_to_install(self, env_id, extra):
+        told = self.in_a_fresh_process(
+            "from gym_http.environments import *\n"
+            "from gym_http import suppliers; from dataclasses import replace\n"
+            "suppliers.SUPPLIERS = [replace(s, module='no_such') for s in suppliers.SUPPLIERS]\n"
+            f"try: make(Recipe({env_id!r}), Policy())\n"
+            "except DependencyMissing as error: print(error)"
+        )
+        self.assertIn(f"pip install 'gym-http[{extra}]'", told)
+
+
 class Registry(unittest.TestCase):
     def test_what_it_offers_can_be_played(self):
-        """Over the wire and back: sampled actions in, observations out."""
-        for known in registered():
-            if known.missing is None and not known.env_id.startswith("Custom"):
+        """Over the wire and back: sampled actions in, observations out. Of the many that other
+        packages bring, every twentieth."""
+        offered = [known for known in registered() if known.missing is None]
+        brought = [known for known in offered if brought_by_a_package(known)]
+        for known in [known for known in offered if known not in brought] + brought[::20]:
+            if not known.env_id.startswith(("Custom", "http/")):
                 with self.subTest(env_id=known.env_id, engine=known.engine):
                     env = make(Recipe(known.env_id, engine=known.engine), Policy()).env
                     env.action_space.seed(1)
