@@ -165,9 +165,18 @@ client:env_reset(short)
 observation, reward, done, step_info, terminated, truncated = client:env_step(short, 0)
 gives({ true, false, true }, done, terminated, truncated)
 
+local many = client:env_create("CartPole-v1", { num_envs = 2, autoreset = "same_step" })
+gives({ 2, "same_step" }, client:env_info(many).num_envs, client:env_info(many).autoreset)
+observation = client:env_reset(many, { seed = 3 })
+gives({ 2, 4 }, #observation, #observation[1])
+observation, reward, done, step_info, terminated, truncated = client:env_step(many, { 0, 1 })
+gives({ 2, { 1, 1 }, { false, false } }, #observation, reward, done)
+gives({ { false, false }, { false, false } }, terminated, truncated)
+client:env_close(many)
+
 -- ---- spaces
 
-gives({ { name = "Discrete", n = 2, start = 0 } }, client:env_action_space_info(cart))
+gives({ { name = "Discrete", n = 2, start = 0, dtype = "int64" } }, client:env_action_space_info(cart))
 gives({ "Box", { 4 } }, client:env_observation_space_info(cart).name,
   client:env_observation_space_info(cart).shape)
 local action = client:env_action_space_sample(cart)

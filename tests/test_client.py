@@ -12,6 +12,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import numpy as np
 import requests
 from nose2.tools import params
 
@@ -149,6 +150,18 @@ class Peers(unittest.TestCase):
         os.environ["HTTP_PROXY"] = "http://127.0.0.1:9"
         self.addCleanup(os.environ.pop, "HTTP_PROXY")
         self.assertEqual(Client("http://far.example").session.proxies["http"], "http://127.0.0.1:9")
+
+
+class Vectors(unittest.TestCase):
+    def test_one_method_for_one_and_for_many(self):
+        with Client(shared_server().url) as client:
+            one = client.env_create("CartPole-v1", num_envs=2, vectorization="sync")
+            self.assertEqual(client.env_info(one)["num_envs"], 2)
+            first = client.env_reset(one, seed=[5, 5])
+            self.assertEqual(first[0], first[1])
+            observation, reward, done, _info = client.env_step(one, np.array([0, 1]))
+            self.assertEqual((len(observation), reward, done), (2, [1.0, 1.0], [False, False]))
+            client.env_close(one)
 
 
 class Urls(unittest.TestCase):
