@@ -104,7 +104,7 @@ class Recorder:
             track.reward += reward
             if done:  # the episode first: no trouble with its last frame may cost it
                 self._finish(track)
-            if track.video is not None:
+            if track.video is not None and which not in made.begun:  # else it shows the next one
                 track.video.add()
             if done:
                 self._end_video(track)
