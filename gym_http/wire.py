@@ -26,8 +26,11 @@ DEEPEST = 200  # levels of a request; an action nests as its space does
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
+_PLAIN = {bool, int, float, str, type(None)}
 _MOST_DIMENSIONS = 64  # NumPy's
-_SPARE_ROWS = 2**16  # of arrays without elements, and of those whose rows have one
+# Rows of a body's arrays beside two for each of its bytes: (2**40, 0) has no bytes, and
+# (n, 1, 1, 1, ..) has few, but as nested lists, such as JSON's, they would fill the memory.
+_SPARE_ROWS = 2**16
 
 _json = msgspec.json.Decoder()
 _msgpack = msgspec.msgpack.Decoder()
@@ -94,7 +97,7 @@ def from_msgpack(body: bytes | bytearray) -> Any:
     Raises InvalidMessagePack. Nothing is allocated by a size that the body only claims.
     """
     try:
-        return _checked(_msgpack.decode(body), 0)
+        return _checked(_msgpack.decode(body), 0, [2 * len(body) + _SPARE_ROWS])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidMessagePack(str(error)) from error
 
@@ -104,26 +107,32 @@ def to_msgpack(value: Any) -> bytes:
     return _msgpack_encoder.encode(value)
 
 
-def _checked(value: Any, depth: int) -> Any:
-    """`value` with its arrays made; what JSON has no counterpart of is refused."""
-    if isinstance(value, (str, int, float)) or value is None:
+def _checked(value: Any, depth: int, rows_left: list[int]) -> Any:
+    """`value` with its arrays made; what JSON has no counterpart of is refused.
+
+    rows_left: how many more rows the body's arrays may have, a number that sinks with each.
+    """
+    if type(value) in _PLAIN:
         return value
     if depth >= DEEPEST:
         raise InvalidMessagePack(f"the body is nested more than {DEEPEST} levels deep")
     if isinstance(value, dict):
         if value.keys() == _ARRAY and isinstance(value["data"], bytes):
-            return _array(**value)
+            return _array(**value, rows_left=rows_left)
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidMessagePack(f"a map's key is {shown(key)}, not a string")
-            value[key] = _checked(item, depth + 1)
+            value[key] = _checked(item, depth + 1, rows_left)
         return value
     if isinstance(value, list):
-        return [_checked(item, depth + 1) for item in value]
+        for index, item in enumerate(value):
+            if type(item) not in _PLAIN:  # a list may have millions that are
+                value[index] = _checked(item, depth + 1, rows_left)
+        return value
     raise InvalidMessagePack(f"a {type(value).__name__} stands where only arrays may have one")
 
 
-def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
+def _array(dtype: Any, shape: Any, data: bytes, rows_left: list[int]) -> np.ndarray:
     if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
         raise InvalidMessagePack(f"{shown(dtype)} is no dtype of numbers, such as '<f4' or '|u1'")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
@@ -135,10 +144,9 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
         raise InvalidMessagePack(
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
         )
-    # (2**40, 0) has no bytes and (n, 1, 1, 1, ..) has few, but as lists either fills the memory.
-    rows = sum(accumulate(shape[:-1], operator.mul, initial=1))
-    if rows > 2 * len(data) + _SPARE_ROWS:
-        raise InvalidMessagePack(f"{shown(shape)} has too many rows for {len(data)} bytes")
+    rows_left[0] -= sum(accumulate(shape[:-1], operator.mul, initial=1))
+    if rows_left[0] < 0:
+        raise InvalidMessagePack(f"{shown(shape)} has more rows than its bytes can fill")
     try:
         array = np.frombuffer(data, kind).reshape(shape).copy()  # one may be written to
     except ValueError as error:  # (0, 2**62, 2**62), say

@@ -169,9 +169,7 @@ def _required(kind: type[Body]) -> tuple[str, ...]:
 
 def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
     """`given` as `kind`. Raises MissingParameter, BadValue."""
-    provided = {
-        name: value for name, value in given.items() if not _absent(value, name in kind.empty_list)
-    }
+    provided = {name: value for name, value in given.items() if not _absent(kind, name, value)}
     for name in _required(kind):
         if name not in provided:
             raise MissingParameter(name)
@@ -183,11 +181,13 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
         raise BadValue(f"{name}: {_plain(reason)}, got {shown(given.get(name))}") from error
 
 
-def _absent(value: Any, empty_list_counts: bool) -> bool:
-    """null, "" and [] mean "not provided"; an array is always a value."""
+def _absent(kind: type[Body], name: str, value: Any) -> bool:
+    """null, "" and [] mean "not provided", but where they are values."""
     if isinstance(value, list):
-        return not value and not empty_list_counts
-    return value is None or (isinstance(value, str) and not value)
+        return not value and name not in kind.empty_list
+    if isinstance(value, str):
+        return not value and name not in kind.empty_text
+    return value is None
 
 
 def _plain(reason: str) -> str:

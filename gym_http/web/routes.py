@@ -101,7 +101,12 @@ def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> sch
 @route("POST", ENV + "step/", schema.StepReply, body=schema.StepBody)
 def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schema.StepReply:
     """Advance the environment by one step."""
-    seen = service.step(instance_id, body.action, flag(body.render))
+    try:
+        seen = service.step(instance_id, body.action, flag(body.render))
+    except BadValue:
+        if isinstance(body.action, str) and not body.action:  # which is an action of a Text, and of no other space
+            raise MissingParameter("action") from None
+        raise
     return schema.StepReply(
         seen.observation,
         reward_of(seen.reward),

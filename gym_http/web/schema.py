@@ -23,6 +23,7 @@ class Body(msgspec.Struct):
     """A request's JSON object. Keys that aren't fields are ignored."""
 
     empty_list: ClassVar[frozenset[str]] = frozenset()  # fields of which [] is a value
+    empty_text: ClassVar[frozenset[str]] = frozenset()  # fields of which "" is a value
 
 
 class CreateBody(Body):
@@ -46,6 +47,7 @@ class ResetBody(Body):
 
 class StepBody(Body):
     empty_list = frozenset({"action"})
+    empty_text = frozenset({"action"})
 
     action: Any
     render: Flag = False
