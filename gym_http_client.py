@@ -271,7 +271,7 @@ class Client:
 
     def shutdown_server(self) -> None:
         """Close every environment and end the server."""
-        self._post("/v1/shutdown/", {})
+        self._send_body("/v1/shutdown/", {})
 
     # ---- the funnel, and the encoding that goes through it
 
@@ -287,15 +287,25 @@ class Client:
         return f"/v1/envs/{quote(str(instance_id), safe='')}/{rest}"
 
     def _get(self, path: str, query: dict[str, Any] | None = None) -> Any:
-        return self._load(self._send("GET", path, params=query))
+        return self._answer(self._send("GET", path, params=query))
 
     def _post(self, path: str, body: dict[str, Any], keep_none: bool = False) -> Any:
         given = body if keep_none else {k: v for k, v in body.items() if v is not None}
-        response = self._send(
-            "POST", path, data=self._dump(given), headers={"Content-Type": self._content_type}
-        )
-        is_ours = response.headers.get("Content-Type", "").startswith(self._content_type)
-        return self._load(response) if is_ours else None
+        return self._answer(self._send_body(path, given))
+
+    def _send_body(self, path: str, body: dict[str, Any]) -> requests.Response:
+        headers = {"Content-Type": self._content_type}
+        return self._send("POST", path, data=self._dump(body), headers=headers)
+
+    def _answer(self, response: requests.Response) -> Any:
+        try:
+            return self._load(response)
+        except ValueError as failure:  # some other server's page, say
+            kind = response.headers.get("Content-Type", "nothing")
+            raise ServerError(
+                f"{response.url} answers with {kind}, not as a gym-http server does",
+                response.status_code,
+            ) from failure
 
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         response = self.session.request(

@@ -15,8 +15,8 @@ from gym_http.errors import NotRenderable
 
 
 def present_frames(env: Backend, num_envs: int | None) -> Sequence[Any]:
-    """For each environment (one, where it is single): (height, width, 3) uint8, a text renderer's
-    string, or None where nothing is drawn."""
+    """A list of the frame of each environment, or a tuple of the one where it is single: (height,
+    width, 3) uint8, a text renderer's string, or None where nothing is drawn."""
     try:
         frames = env.render()
     except NotImplementedError:
@@ -24,7 +24,7 @@ def present_frames(env: Backend, num_envs: int | None) -> Sequence[Any]:
     if num_envs is None:
         return (_last(frames),)
     if frames is None:
-        return (None,) * num_envs
+        return [None] * num_envs
     return [_last(frame) for frame in frames]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         return _list(value, path, dropped, depth)
     if isinstance(value, (set, frozenset)):
-        return _list(sorted(value, key=repr), path, dropped, depth)
+        by = None if all(isinstance(item, Real) for item in value) else repr  # 10 comes after 9
+        return _list(sorted(value, key=by), path, dropped, depth)
     raise _Unfit
 
 

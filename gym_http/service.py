@@ -203,8 +203,8 @@ class Service:
             return Transition(observation, reward, done, terminated, truncated, *carried)
 
     def render(self, instance_id: str) -> Sequence[Any]:
-        """The present frame of each environment (one, where it is single): (height, width, 3)
-        uint8, or a string of a text renderer.
+        """A list of the present frame of each environment, or a tuple of the one where it is
+        single: (height, width, 3) uint8, or a string of a text renderer.
 
         Raises UnknownInstance, NotRenderable, ResetNeeded, EnvFailed. Source: gymnasium.Env.render.
         """

@@ -109,15 +109,22 @@ def asynchronous(build: Build, num_envs: int, autoreset: str | None) -> VectorEn
     """build: is called in the processes, too, and has to survive the way there."""
     if num_envs > MOST_PROCESSES:
         raise BadValue(f"'async' takes a process each: at most {MOST_PROCESSES}, got {num_envs}")
+    mode = autoreset_mode(autoreset)
     probe = build()
     try:
         shared = _fits_shared_memory(probe.observation_space)
     finally:
         probe.close()
+    if not shared and mode is AutoresetMode.NEXT_STEP:
+        # Gymnasium's worker would forget a reset that follows an end, and reset once more.
+        raise BadValue(
+            "'async', with observations that aren't arrays throughout, has no 'next_step'; take "
+            "'same_step' or 'disabled', or 'sync'"
+        )
     return _Async(
         [partial(_build_there, build, os.getpid())] * num_envs,
         context="forkserver",
-        autoreset_mode=autoreset_mode(autoreset),
+        autoreset_mode=mode,
         shared_memory=shared,
     )
 

@@ -69,21 +69,8 @@ TYPES = {
 }
 DTYPES = (
     *("O", "|O", "<U4", "<S1", "|S1", "<M8[s]", "<m8", "V8", "|V1", ">c16", "<c8", "f4,f4", ""),
-    *(
-        "?",
-        "float32",
-        "u1 ",
-        "u1\n",
-        "\0u1",
-        "u3",
-        "f1",
-        "<f16",
-        "<g",
-        "(2,)u1",
-        "<f٤",
-        "x" * 10**6,
-    ),
-    *(5, None, True, 1.5, ["|u1"], {"names": ["x"]}, b"|u1"),
+    *("?", "float32", "u1 ", "u1\n", "\0u1", "u3", "f1", "<f16", "<g", "(2,)u1", "<f٤"),
+    *("x" * 10**5, 5, None, True, 1.5, ["|u1"], {"names": ["x"]}, b"|u1"),
 )
 SHAPES = (
     *([-1], [-1, -1], [-(2**63), -1], [1.0], [True], [False], ["1"], [[1]], [[[]]], [None], [{}]),
@@ -92,7 +79,7 @@ SHAPES = (
 )
 EMPTY = (
     *([2**62, 2**62, 0], [0, 2**62, 2**62], [2**62, 4, 0], [0, 2**64 - 1], [2**64 - 1, 0]),
-    *([2**40], [2**32] * 2, [2**32] * 3, [2**31, 0], [2**20, 2, 0, 5], []),
+    *([2**40], [2**32] * 2, [2**32] * 3, [2**22, 0], [2**20, 2, 0, 5], []),
 )
 ARRAYS = (
     *(sent_array(dtype=dtype) for dtype in DTYPES),
@@ -150,12 +137,10 @@ class Bodies(unittest.TestCase):
         for body in ARRAYS:
             with self.subTest(body[:80]):
                 self.refused(body)
-        for shape, data in (
-            ([1] * 64, b"\1"),
-            ([0], b""),
-            ([4096, 0], b""),
-            ([99, 1, 1], bytes(99)),
-        ):
+        array = sent_array(shape=[2**15, 0], data=b"")  # a vector environment's, perhaps
+        from_msgpack(array)
+        self.refused(b"\x93" + array * 3)
+        for shape, data in (([1] * 64, b"\1"), ([0], b""), ([99, 1, 1], bytes(99))):
             self.assertEqual(
                 list(from_msgpack(sent_array("|u1", shape, data))["action"].shape), shape
             )
@@ -240,11 +225,9 @@ class OnAServer(ServerCase):
 
     def tearDown(self):
         body = to_msgpack({"action": self.action})
-        replies = [
-            request(self.server, "POST", f"{env}/step/", body, KIND)[::2] for env in self.twins
-        ]
-        self.assertEqual(replies[0][0], 200, replies[0])
-        self.assertEqual(*replies)
+        steps = [request(self.server, "POST", f"{env}/step/", body, KIND) for env in self.twins]
+        self.assertEqual(steps[0][0], 200, steps[0])
+        self.assertEqual(steps[0][2], steps[1][2])
         self.assertEqual(*(get(self.server, env)[2]["steps"] for env in self.twins))
         self.assertEqual(self.server.worker_pid(), self.worker)
 
@@ -260,8 +243,7 @@ class OnAServer(ServerCase):
         return reply["message"]
 
     def test_bodies(self):
-        bodies = (*NO_ENDS[::3], *NOT_MAPS, *TYPES.values(), *ARRAYS, *NESTINGS, GOOD[1] + b"\0")
-        for body in bodies:
+        for body in (*NO_ENDS, *NOT_MAPS, *TYPES.values(), *ARRAYS, *NESTINGS, GOOD[1] + b"\0"):
             with self.subTest(body[:80]):
                 message = self.refused(body, "invalid_msgpack")
                 self.assertEqual(message, "Request is not valid MessagePack")
@@ -321,17 +303,14 @@ class OnAServer(ServerCase):
         ("bits", [np.array([True, True, False]), np.array([[0, 1, 1]])]),
         ("pair", [[], [0], [0, {"x": 0}, 0], {}, [0, {}], [0, {"y": 0}], [0, [0]], [2, {"x": 0}]]),
         ("pair", [[0, {"x": np.array(10)}], [0, {"x": np.array([0])}], [0, {"x": np.nan}], None]),
-        (None, [np.zeros(2), np.array(0), [], 0, {}, {"pick": 0}, "x", np.zeros((0, 5))]),
+        (None, [np.zeros(2), np.array(0), [], 0, {}, {"pick": 0}, "x", {"more": 1}]),
     )
     def test_actions(self, part, values):
         for value in values:
             with self.subTest(value):
-                action = value if part is None else {**self.action, part: value}
+                action = {**self.action, part: value} if part else value
                 message = self.refused(to_msgpack({"action": action}), "bad_value")
-                self.assertTrue(part is None or message.startswith(f".{part}"), message)
-
-    def test_more_keys_than_there_are(self):
-        self.refused(to_msgpack({"action": {**self.action, "more": 1}}), "bad_value")
+                self.assertTrue(message.startswith(f".{part}" if part else "expected"), message)
 
 
 class Memory(unittest.TestCase):
@@ -340,8 +319,8 @@ class Memory(unittest.TestCase):
             self.skipTest("there is no /proc to read a peak from")
         with ServerProcess("--import", "tests.custom_envs") as server:
             envs = [create(server, env_id) for env_id in ("Pendulum-v1", "CartPole-v1")]
-            for env in envs:
-                post(server, f"{env}/reset/")
+            for path in [f"{env}/{verb}/" for env in envs for verb in ["reset"] * 50]:
+                post(server, path)  # so that its threads are there, and what they begin with
             proc = Path(f"/proc/{server.worker_pid()}")
             (proc / "clear_refs").write_text("5")  # the peak is now what is there now
             before = self.peak_kib(proc)
@@ -350,10 +329,9 @@ class Memory(unittest.TestCase):
                     for path in ("step/", "observation_space/contains/"):
                         reply = request(server, "POST", f"{env}/{path}", body, KIND)[2]
                         self.assertEqual(reply["code"], "invalid_msgpack")
-                for shape, length in (([2**16 - 1, 0], 0), ([2**16 - 9, 1, 1], 2**16 - 9)):
-                    for body in (sent_array(shape=shape, data=bytes(length)),) * 9:
-                        reply = request(server, "POST", f"{env}/step/", body, KIND)[2]
-                        self.assertEqual(reply["code"], "bad_value")
+                body = sent_array(shape=[4096, 0], data=b"")
+                reply = request(server, "POST", f"{env}/step/", body, KIND)[2]
+                self.assertEqual(reply["code"], "bad_value")
             self.assertLess(self.peak_kib(proc) - before, 20 * 1024)
 
     def peak_kib(self, proc):

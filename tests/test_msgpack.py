@@ -23,13 +23,9 @@ DTYPES = ["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", 
 LAYOUTS = {
     "Fortran's order": np.asfortranarray,
     "transposed": np.transpose,
-    "every second": lambda a: a[:, ::2],
-    "backwards": lambda a: a[::-1],
+    "backwards, every second": lambda a: a[::-1, ::2],
     "repeated by no stride": lambda a: np.broadcast_to(a[0], (3, 4)),
-    "big-endian": lambda a: a.astype(a.dtype.newbyteorder(">")),
     "big-endian and transposed": lambda a: a.astype(a.dtype.newbyteorder(">")).T,
-    "without elements, transposed": lambda a: a[:0].T,
-    "an element of another": lambda a: a[1:2, 1:2].reshape(()),
     "a matrix": np.asmatrix,
     "masked": lambda a: np.ma.masked_equal(a, 0),
     "unaligned and read-only": lambda a: np.frombuffer(b"x" + a.tobytes(), a.dtype, offset=1),
@@ -38,10 +34,9 @@ LAYOUTS = {
 
 def every_bit(dtype, shape):
     """An array of random bytes, among whose floats are NaNs, infinities and subnormals."""
-    kind = np.dtype(dtype)
-    data = random.Random(f"{dtype} {shape}").randbytes(math.prod(shape) * kind.itemsize)
-    data = bytes(byte & 1 for byte in data) if kind.kind == "b" else data
-    return np.frombuffer(data, kind).reshape(shape)
+    data = random.Random(f"{dtype} {shape}").randbytes(math.prod(shape) * int(dtype[2]))
+    data = bytes(byte & 1 for byte in data) if dtype == "|b1" else data
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def round_trip(value):
@@ -62,7 +57,7 @@ def ask(method, path, value=None, sent=JSON, accept=None):
     return status, kind, msgspec.json.decode(got) if kind == JSON else got
 
 
-class Arrays(unittest.TestCase):
+class Values(unittest.TestCase):
     @params(*DTYPES)
     def test_come_back_bit_by_bit(self, dtype):
         for shape in ((), (1,), (5,), (2, 3, 4), (0,), (2, 0, 3), (1,) * 64):
@@ -133,8 +128,6 @@ class Arrays(unittest.TestCase):
                 with self.assertRaises(TypeError):
                     encode({"x": hopeless})
 
-
-class Numbers(unittest.TestCase):
     @params(0.0, -0.0, 1e-320, 1e100, 1e101, math.inf, -math.inf, math.nan, -math.nan)
     def test_floats_are_exact(self, number):
         for given in (number, np.float64(number)):
@@ -153,16 +146,14 @@ class Numbers(unittest.TestCase):
 
 class Info(unittest.TestCase):
     @params(
-        ({"x": np.array([1.5, 2], ">f4")}, {"x": [1.5, 2]}, []),
         ({"x": np.longdouble(0.5), "y": [np.longdouble(2)]}, {"x": 0.5, "y": [2.0]}, []),
         ({"x": np.array("text"), "y": np.array(None)}, {"x": "text", "y": None}, []),
         ({"x": np.array({"y": 1}), "z": np.array(object())}, {"x": {"y": 1}}, ["z"]),
+        ({"x": {10, np.int8(9), 9.5}, "y": {"b", 1}}, {"x": [9, 9.5, 10], "y": ["b", 1]}, []),
         ({"x": np.array(np.datetime64("2020-01-01"))}, {}, ["x"]),
         ({"x": np.array([["a", "b"]]), "y": np.str_("c")}, {"x": [["a", "b"]], "y": "c"}, []),
         ({"x": np.array([(1, 2.5)], "i4,f8")}, {"x": [[1, 2.5]]}, []),
-        ({"x": np.ma.masked_equal([1, 2], 3), "y": np.asmatrix(1)}, {"x": [1, 2], "y": [[1]]}, []),
-        ({"x": {(1, 2): frozenset({"a"})}}, {"x": {"(1, 2)": ["a"]}}, []),
-        ({"x": (np.bool_(False), {1: np.int8(3)})}, {"x": [False, {"1": 3}]}, []),
+        ({"x": (np.bool_(False), {(1,): {3}})}, {"x": [False, {"(1,)": [3]}]}, []),
         ({"x": b"bytes", "y": [b"", 1]}, {"y": [None, 1]}, ["x", "y[0]"]),
         ({"dtype": "|u1", "shape": (1,), "data": b"x"}, {"dtype": "|u1", "shape": [1]}, ["data"]),
         ({"x": 2**64, "y": 2**64 - 1, "z": np.complex128(1)}, {"y": 2**64 - 1}, ["x", "z"]),
@@ -300,8 +291,7 @@ class SameValues(ServerCase):
                 np.testing.assert_array_equal(value, array, strict=accept == MSGPACK)
             self.assertEqual((reply["reward"], info["inf"], info["scalar"]), (inf, inf, 0.5))
             self.assertEqual(info["nested"], {"tuple": [1, 2], "set": [3], "4": "int key"})
-            self.assertIs(info["flag"], True)
-            self.assertEqual(reply["info_dropped"], ["handle"])
+            self.assertEqual((info["flag"] is True, reply["info_dropped"]), (True, ["handle"]))
             self.assertEqual(ask("GET", env, accept=accept)[0], 200)
 
 
@@ -313,9 +303,9 @@ class Frames(ServerCase):
             head += f"Accept: {MSGPACK}\r\nContent-Length: {len(body)}\r\n\r\n"
             got = exchange(self.server.address, head.encode() + body)[2]
             self.assertLess(len(got) - 210 * 160 * 3, 300)
-            pixels = ((np.arange(100_800) + 85 * time) % 251).astype(np.uint8)
+            pixels = ((np.arange(100_800) + 85 * time) % 251).reshape(210, 160, 3)
             observation = from_msgpack(got)["observation"]
-            np.testing.assert_array_equal(observation, pixels.reshape(210, 160, 3), strict=True)
+            np.testing.assert_array_equal(observation, pixels.astype("u1"), strict=True)
 
     @params("CustomFrames-v0", "CustomOddFrames-v0", "CartPole-v1")
     def test_a_frame_is_the_picture(self, env_id):

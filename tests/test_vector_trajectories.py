@@ -34,8 +34,8 @@ def remote(env_id: str, **more: Any) -> RemoteVectorEnv:
     return RemoteVectorEnv(url, env_id, NUM_ENVS, max_episode_steps=LIMIT, **more)
 
 
-# A track is what one environment went through: the observation of each reset, and of each step
-# also reward, terminated and truncated.
+# A track is what one environment went through: (observation,) of each reset, and of each step
+# (observation, reward, terminated, truncated).
 
 
 @lru_cache(maxsize=None)
@@ -44,12 +44,12 @@ def single(env_id: str, which: int) -> tuple[list[Any], list[Any]]:
     env = RemoteEnv(shared_server().url, env_id, max_episode_steps=LIMIT)
     env.action_space.seed(SEED + which)
     actions = [env.action_space.sample() for _ in range(CALLS)]
-    track: list[Any] = [bits(env.reset(seed=SEED + which)[0])]
+    track: list[Any] = [(bits(env.reset(seed=SEED + which)[0]),)]
     for action in actions:
         observation, reward, terminated, truncated, _ = env.step(action)
         track.append((bits(observation), reward, terminated, truncated))
         if terminated or truncated:
-            track.append(bits(env.reset()[0]))
+            track.append((bits(env.reset()[0]),))
     env.close()
     return actions, track
 
@@ -58,13 +58,13 @@ def played(envs: RemoteVectorEnv, autoreset: str, actions: list[list[Any]]) -> l
     """The track of each. Each takes its own next action at each of its steps, which a call that
     only resets it ("next_step") is not."""
     observations = parts(envs, envs.reset(seed=SEED)[0])
-    tracks: list[list[Any]] = [[one] for one in observations]
+    tracks: list[list[Any]] = [[(one,)] for one in observations]
     steps, ended = [0] * NUM_ENVS, np.zeros(NUM_ENVS, np.bool_)
     for _ in range(CALLS):
         if autoreset == "disabled" and ended.any():
             observations = parts(envs, envs.reset(options={"reset_mask": ended})[0])
             for which in np.flatnonzero(ended):
-                tracks[which].append(observations[which])
+                tracks[which].append((observations[which],))
         chosen = np.stack([mine[step] for mine, step in zip(actions, steps, strict=True)])
         returned, rewards, terminated, truncated, infos = envs.step(chosen)
         observations, done = parts(envs, returned), terminated | truncated
@@ -72,12 +72,12 @@ def played(envs: RemoteVectorEnv, autoreset: str, actions: list[list[Any]]) -> l
             outcome = (float(rewards[which]), bool(terminated[which]), bool(truncated[which]))
             if autoreset == "next_step" and ended[which]:
                 assert outcome == (0.0, False, False), outcome
-                track.append(observations[which])
+                track.append((observations[which],))
                 continue
             steps[which] += 1
             if autoreset == "same_step" and done[which]:
                 track.append((bits(infos["final_obs"][which]), *outcome))
-                track.append(observations[which])
+                track.append((observations[which],))
             else:
                 track.append((observations[which], *outcome))
         ended = done
@@ -99,13 +99,9 @@ class AsSingleOnes(unittest.TestCase):
         alone = [single(env_id, which) for which in range(NUM_ENVS)]
         tracks = played(envs, autoreset, [actions for actions, _ in alone])
         for which, (got, (_, wanted)) in enumerate(zip(tracks, alone, strict=True)):
-            self.assertGreaterEqual(sum(1 for seen in got if step_ended(seen)), 2)
-            for call, (one, other) in enumerate(zip(got, wanted, strict=False)):
-                self.assertEqual(one, other, f"environment {which}, item {call}")
-
-
-def step_ended(seen: Any) -> bool:
-    return isinstance(seen, tuple) and len(seen) == 4 and (seen[2] or seen[3])
+            self.assertGreaterEqual([len(seen) for seen in got].count(1), 2)  # resets
+            for item, (one, other) in enumerate(zip(got, wanted[: len(got)], strict=True)):
+                self.assertEqual(one, other, f"environment {which}, item {item}")
 
 
 class AsInProcess(unittest.TestCase):
@@ -145,11 +141,14 @@ class AsInProcess(unittest.TestCase):
         self.assertEqual(here.metadata["autoreset_mode"], there.metadata["autoreset_mode"])
         here.action_space.seed(SEED)
         self.assertEqual(bits(there.reset(seed=SEED)), bits(here.reset(seed=SEED)))
+        kinds = (type(None), type(there.single_observation_space.sample()))
         ends = 0
         for call in range(calls):
             actions = here.action_space.sample()
             one, other = here.step(actions), there.step(actions)
             self.assertEqual(bits(other), bits(one), f"call {call}")
+            for last in other[4].get("final_obs", ()):
+                self.assertIn(type(last), kinds)
             ended = one[2] | one[3]
             ends += ended.sum()
             if here.metadata["autoreset_mode"] is AutoresetMode.DISABLED and ended.any():

@@ -107,14 +107,15 @@ class Made(ServerCase):
         _, _, reply = post(self.server, env + "/step/", sample)
         self.assertEqual(reply["observation"], sample["action"])
 
-    @params("sync", "async")
-    def test_spaces_without_a_fixed_size(self, way):
+    @params(("sync", "next_step"), ("sync", "same_step"), ("async", "same_step"))
+    def test_spaces_without_a_fixed_size(self, way, autoreset):
         text = {"name": "Text", "min_length": 1, "max_length": 5, "charset": "ab"}
         env = create(
             self.server,
             "CustomMirror-v0",
             num_envs=2,
             vectorization=way,
+            autoreset=autoreset,
             kwargs={"space": text},
         )
         post(self.server, env + "/reset/", {"seed": 1})
@@ -155,6 +156,13 @@ class Refused(ServerCase):
         status, _, reply = post(self.server, "/v1/envs/", asked)
         self.assertEqual((status, reply["code"]), (400, "bad_value"))
         self.assertIn("no vector form of its own", reply["message"])
+
+    def test_what_gymnasium_would_get_wrong(self):
+        text = {"name": "Text", "min_length": 1, "max_length": 5, "charset": "ab"}
+        asked = {"env_id": "CustomMirror-v0", "kwargs": {"space": text}, "num_envs": 2}
+        status, _, reply = post(self.server, "/v1/envs/", {**asked, "vectorization": "async"})
+        self.assertEqual((status, reply["code"]), (400, "bad_value"), reply)
+        self.assertIn("has no 'next_step'", reply["message"])
 
     @params(
         {"seed": [1, 2]}, {"seed": [1, 2, "x"]}, {"seed": [1, 2, -1]}, {"seed": [1, 2, 0.5]},

@@ -11,7 +11,7 @@ import requests
 from gymnasium import error
 
 from gym_http import spaces, wire
-from gym_http.errors import BadValue, GymHTTPError
+from gym_http.errors import BadValue, InvalidMessagePack
 from gym_http_client import Client, ServerError
 
 _ERRORS: dict[str | None, type[Exception]] = {
@@ -34,11 +34,24 @@ class MessagePackClient(Client):
         return wire.to_msgpack(value)
 
     def _load(self, response: requests.Response) -> Any:
-        return wire.from_msgpack(response.content)
+        try:
+            return wire.from_msgpack(response.content)
+        except InvalidMessagePack as failure:
+            raise ValueError(str(failure)) from failure
 
     def env_frame(self, instance_id: str) -> Any:
         """The present frame: (height, width, 3) uint8 or text; a list of a vector environment's."""
         return self._get(self._env(instance_id, "render/"))["frame"]
+
+    def env_spaces(self, instance_id: str, which: str) -> tuple[Any, Any]:
+        """("action" or "observation") -> (the space, that of one environment of a vector's or
+        None). Raises ValueError where it can't be rebuilt here."""
+        reply = self._get(self._env(instance_id, f"{which}_space/"))
+        single = reply.get("single")
+        return (
+            spaces.space_from_description(reply["info"]),
+            None if single is None else spaces.space_from_description(single),
+        )
 
 
 class Connection:
@@ -71,13 +84,8 @@ class Connection:
             raise
 
     def _spaces(self, which: str) -> tuple[Any, Any]:
-        reply = self.client._get(self.client._env(self.open_id(), f"{which}_space/"))
-        single = reply.get("single")
         try:
-            return (
-                spaces.space_from_description(reply["info"]),
-                None if single is None else spaces.space_from_description(single),
-            )
+            return self.client.env_spaces(self.open_id(), which)
         except ValueError as failure:  # one that the server's owner has added a row for
             raise error.Error(f"the {which} space can't be rebuilt here: {failure}") from failure
 
@@ -105,6 +113,11 @@ class Connection:
         if self.instance_id is None:
             raise error.ClosedEnvironmentError("this environment has been closed")
         return self.instance_id
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a remote environment has no copies; gymnasium.make(env.spec) makes another"
+        )
 
     def close(self) -> None:
         """End the instance. One that is gone already, or whose server is, is ended as well."""
@@ -137,5 +150,5 @@ def gymnasiums_errors(during: str) -> Iterator[None]:
         if kind is error.InvalidAction and during != "step":
             kind = error.Error
         raise kind(str(failure)) from failure
-    except (requests.RequestException, GymHTTPError) as failure:
+    except requests.RequestException as failure:
         raise error.Error(f"the server did not answer {during}: {failure}") from failure

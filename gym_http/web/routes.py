@@ -104,7 +104,7 @@ def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schem
     try:
         seen = service.step(instance_id, body.action, flag(body.render))
     except BadValue:
-        if isinstance(body.action, str) and not body.action:  # which is an action of a Text, and of no other space
+        if isinstance(body.action, str) and not body.action:  # a value of some Texts only
             raise MissingParameter("action") from None
         raise
     return schema.StepReply(
@@ -123,8 +123,7 @@ def env_render(service: Service, instance_id: str, msgpack: bool) -> Raw | schem
     """Show the present frame: a PNG, the text of a text renderer, or either in MessagePack."""
     frames = service.render(instance_id)
     if msgpack:
-        single = service.describe(instance_id)["num_envs"] is None
-        return schema.FrameReply(frames[0] if single else list(frames))
+        return schema.FrameReply(frames if isinstance(frames, list) else frames[0])
     if all(isinstance(frame, str) for frame in frames):
         text = "\n\n".join(frames)
         return Raw(text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
