@@ -66,13 +66,13 @@ def _settings(options: dict[str, Any]) -> Settings:
 
 def _import(modules: Sequence[str]) -> None:
     """Import what registers further environments, also from the directory of the caller."""
-    from gym_http import environments
+    from gym_http import catalogue
 
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     for module in modules:
         try:
-            environments.import_modules([module])
+            catalogue.import_modules([module])
         except (Exception, SystemExit) as error:
             raise click.ClickException(f"--import {module}: {_why_not(module, error)}") from error
 
@@ -97,12 +97,12 @@ def main() -> None:
 def serve(**options: Any) -> None:
     """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
     settings = _settings(options)
-    from gym_http import engines, environments
+    from gym_http import catalogue, engines
     from gym_http.web import serve as server
 
     server.start_logging(settings.log_level)
     _import(settings.imports)
-    count = sum(env.missing is None for env in environments.registered("gymnasium"))
+    count = sum(env.missing is None for env in catalogue.registered("gymnasium"))
     more = ", and those of the gym package" if engines.gym_is_installed() else ""
     greeting = f"Serving on {{url}}: {count} Gymnasium environments{more}. Ctrl-C ends it."
     try:
@@ -116,11 +116,11 @@ def serve(**options: Any) -> None:
 @click.option("--import", "imports", multiple=True, help="Module to import first. Repeatable.")
 def envs(engine: str | None, imports: tuple[str, ...]) -> None:
     """List the environments that a server here can make."""
-    from gym_http import environments
+    from gym_http import catalogue
 
     _import(imports)
     try:
-        known = environments.registered(engine)
+        known = catalogue.registered(engine)
     except GymHTTPError as error:
         raise click.ClickException(str(error)) from error
     for env in known:

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium
 
-from gym_http import engines, importing, suppliers, vectors
+from gym_http import importing, vectors
+from gym_http.catalogue import Policy, find, sentence
 from gym_http.engines import Engine, engine
 from gym_http.errors import (
     BadValue,
     DependencyMissing,
     GymHTTPError,
     MakeFailed,
-    MalformedEnvId,
     shown,
 )
 
 log = logging.getLogger(__name__)
 
-_SUCCESSOR = re.compile(r"Please use `([^`]+)` instead")
 _OWN_FIELDS = ("render_mode", "max_episode_steps")
 _NOT_KWARGS = (
     "id",
@@ -56,16 +53,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Policy:
-    """What this server allows: modules that an id may name, whether retired ids are served, and
-    how many environments one instance may hold."""
-
-    imports: tuple[str, ...] = ()
-    strict_ids: bool = False
-    max_num_envs: int = 4096
-
-
-@dataclass(frozen=True)
 class Facts:
     """What there is to know of an environment that was made."""
 
@@ -90,17 +77,6 @@ class Made(NamedTuple):
     facts: Facts
 
 
-@dataclass(frozen=True)
-class Registered:
-    """One environment that an engine knows."""
-
-    env_id: str
-    engine: str
-    max_episode_steps: int | None
-    reward_threshold: float | None
-    missing: str | None  # what to install first
-
-
 def make(recipe: Recipe, policy: Policy) -> Made:
     """Build what `recipe` asks for.
 
@@ -108,7 +84,7 @@ def make(recipe: Recipe, policy: Policy) -> Made:
     gymnasium.make_vec and gym.make.
     """
     _check_vectorization(recipe, policy)
-    source, spec, warning = _find(recipe, policy)
+    source, spec, warning = find(recipe.env_id, recipe.engine, policy)
     options: dict[str, Any] = {**_checked_kwargs(recipe.kwargs)}
     if recipe.max_episode_steps is not None:
         options["max_episode_steps"] = recipe.max_episode_steps
@@ -130,114 +106,6 @@ def make(recipe: Recipe, policy: Policy) -> Made:
         warning=warning,
     )
     return Made(env, facts)
-
-
-def import_modules(names: Iterable[str]) -> None:
-    """Import what registers further environments. Raises whatever that raises."""
-    for name in names:
-        importing.module(name)
-
-
-def registered(engine_name: str | None = None) -> list[Registered]:
-    """What the engines know, in order of id; without `engine_name`, of every engine installed."""
-    suppliers.import_installed()
-    sources = _installed_engines() if engine_name is None else [engine(engine_name)]
-    found = []
-    for source in sources:
-        for env_id, spec in sorted(source.registry.items()):
-            if _adapter(env_id):
-                continue
-            found.append(
-                Registered(
-                    env_id,
-                    source.name,
-                    spec.max_episode_steps,
-                    spec.reward_threshold,
-                    engines.missing_need(spec, source.name) or suppliers.incomplete(env_id),
-                )
-            )
-    return found
-
-
-def reward_threshold_and_trials(env_id: str, engine_name: str) -> tuple[float | None, int]:
-    """What Gym's score of this environment takes from its spec; (None, 100) where it is unknown."""
-    try:
-        spec = engine(engine_name).registry[env_id]
-    except (KeyError, GymHTTPError):
-        return None, 100
-    return spec.reward_threshold, int(getattr(spec, "trials", 100))
-
-
-def _find(recipe: Recipe, policy: Policy) -> tuple[Engine, Any, str | None]:
-    """(engine, spec, warning) for the id that was asked for."""
-    asked = recipe.env_id
-    env_id = _import_module(asked, policy)
-    first = engine(recipe.engine or "gymnasium")
-    spec, warning, reason = _look_up(first, env_id, policy)
-    if spec is None and suppliers.import_installed():
-        spec, warning, reason = _look_up(first, env_id, policy)
-    if spec is not None:
-        return first, spec, warning
-    if recipe.engine is None:
-        try:
-            second = engine("gym")
-        except DependencyMissing:
-            pass
-        else:
-            spec, warning, _ = _look_up(second, env_id, policy)
-            if spec is not None:
-                return second, spec, warning
-    package = suppliers.missing(env_id)
-    if package is not None:
-        raise DependencyMissing(f"{env_id} is of a package that this server lacks: {package}")
-    known = {one.env_id for one in registered() if one.missing is None}
-    near = difflib.get_close_matches(env_id, sorted(known), n=3)
-    if near:
-        reason += f" Near matches: {', '.join(near)}."
-    else:
-        reason += " Environments of other packages come with --import."
-    raise MalformedEnvId(asked, reason)
-
-
-def _look_up(
-    source: Engine, env_id: str, policy: Policy, warning: str | None = None
-) -> tuple[Any, str | None, str]:
-    """(spec or None, warning, why there is none), following retired ids to their successors."""
-    spec = source.registry.get(env_id)
-    if spec is not None:
-        return spec, warning, ""
-    newest = _newest_version(source, env_id)
-    if newest is not None:
-        return source.registry[newest], f"{env_id} is served by its newest version, {newest}", ""
-    error = source.explain(env_id)
-    successor = _SUCCESSOR.search(str(error))
-    if successor is None:
-        return None, None, _sentence(error)
-    if policy.strict_ids:
-        return None, None, f"{_sentence(error)} This server runs with --strict-ids."
-    heir = successor.group(1)
-    return _look_up(source, heir, policy, f"{env_id} is retired; {heir} serves it")
-
-
-def _newest_version(source: Engine, name: str) -> str | None:
-    """`CartPole` -> `CartPole-v1`; None where `name` carries a version or nothing has that name."""
-    version_of_name = re.compile(re.escape(name) + r"-v\d+")
-    versions = [env_id for env_id in source.registry if version_of_name.fullmatch(env_id)]
-    return max(versions, key=lambda env_id: int(env_id.rsplit("-v", 1)[1]), default=None)
-
-
-def _import_module(asked: str, policy: Policy) -> str:
-    """The id without its `module:`, which is imported when the server was started to allow it."""
-    module, colon, env_id = asked.rpartition(":")
-    if colon and module not in policy.imports:
-        raise MalformedEnvId(
-            asked, f"this server may not import {module!r}; start it with --import {module}"
-        )
-    if _adapter(env_id):  # it would import any module that its kwargs name
-        raise MalformedEnvId(asked, "ask for the environment itself, with engine 'gym'.")
-    if colon:
-        importing.module(module)
-    return env_id
 
 
 def _check_vectorization(recipe: Recipe, policy: Policy) -> None:
@@ -271,7 +139,7 @@ def _build(
         raise
     except (Exception, SystemExit) as error:
         log.info("%s could not be made", spec.id, exc_info=error)
-        text = f"{spec.id} could not be made: {_sentence(error)}"
+        text = f"{spec.id} could not be made: {sentence(error)}"
         if isinstance(error, ImportError) or type(error).__name__ == "DependencyNotInstalled":
             raise DependencyMissing(text) from error
         raise MakeFailed(text, detail=type(error).__name__) from error
@@ -340,23 +208,3 @@ def _checked_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
         if name in _NOT_KWARGS:
             raise BadValue(f"kwargs may not set {name!r}")
     return kwargs
-
-
-def _installed_engines() -> list[Engine]:
-    found = []
-    for name in engines.ENGINES:
-        try:
-            found.append(engine(name))
-        except DependencyMissing:
-            continue
-    return found
-
-
-def _adapter(env_id: str) -> bool:
-    """Gymnasium's entries for wrapping a gym environment, which `engine` does here."""
-    return env_id.startswith(("GymV21Environment", "GymV26Environment"))
-
-
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:500] or type(error).__name__
-    return text if text.endswith((".", "!", "?", ")")) else text + "."

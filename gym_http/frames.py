@@ -34,12 +34,16 @@ def _last(frame: Any) -> Any:
     return frame
 
 
-def png_of(frames: Sequence[Any]) -> bytes:
-    """The frames side by side as a PNG. Raises NotRenderable where they are no pictures."""
+def require_pictures(frames: Sequence[Any]) -> None:
+    """Raises NotRenderable where one isn't (height, width, 3 or 4) uint8."""
     for frame in frames:
         pixels = np.asarray(frame)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
             raise NotRenderable(f"the frame is an array of {pixels.dtype} {list(pixels.shape)}")
+
+
+def png_of(frames: Sequence[np.ndarray]) -> bytes:
+    """The frames, which are pictures, side by side as a PNG."""
     out = io.BytesIO()
     Image.fromarray(_tiled(frames)).save(out, "png", compress_level=1)
     return out.getvalue()

@@ -21,11 +21,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, environments, spaces
+from gym_http import __version__, catalogue, spaces
 from gym_http.backends import BACKENDS
 from gym_http.blame import environments_own_code, refusal_of
+from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, end, end_recording
-from gym_http.environments import Recipe, Registered
+from gym_http.environments import Facts, Recipe
 from gym_http.errors import (
     GymHTTPError,
     NotRenderable,
@@ -61,10 +62,10 @@ class Service:
         ledger: Ledger | None = None,
     ) -> None:
         self._settings = settings or Settings()
-        self._policy = environments.Policy(
+        self._policy = catalogue.Policy(
             self._settings.imports, self._settings.strict_ids, self._settings.max_num_envs
         )
-        environments.import_modules(self._settings.imports)
+        catalogue.import_modules(self._settings.imports)
         self._clock = clock
         self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
         self._scoreboard = Scoreboard(self._settings.data_dir)
@@ -298,7 +299,7 @@ class Service:
         recording = reader.load(directory)
         env_id = recording.env_info["env_id"]
         engine = str(recording.env_info.get("engine") or "gym")  # Gym's own files name none
-        threshold, trials = environments.reward_threshold_and_trials(env_id, engine)
+        threshold, trials = catalogue.reward_threshold_and_trials(env_id, engine)
         result = score(recording, trials, threshold)
         self._scoreboard.add(env_id, engine, algorithm_id, api_key, result)
         log.info("uploaded %s: %s, mean %s", directory, env_id, result.mean)
@@ -311,7 +312,7 @@ class Service:
 
     def registry(self, engine: str | None = None) -> list[Registered]:
         """The environments that the engines know. Raises BadValue, DependencyMissing."""
-        return environments.registered(engine)
+        return catalogue.registered(engine)
 
     def health(self) -> dict[str, Any]:
         """That the server is there, and how many instances live on it."""
@@ -325,7 +326,7 @@ class Service:
         self.on_shutdown()
 
 
-def _progress(facts: environments.Facts) -> Progress:
+def _progress(facts: Facts) -> Progress:
     if facts.num_envs is None:
         return Progress()
     autoreset = facts.autoreset or "next_step"

@@ -10,9 +10,7 @@ MessagePack carries every number exactly, and an array as {"dtype": "<f4", "shap
 from __future__ import annotations
 
 import math
-import operator
 import re
-from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -28,9 +26,6 @@ _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
 _PLAIN = {bool, int, float, str, type(None)}
 _MOST_DIMENSIONS = 64  # NumPy's
-# Rows of a body's arrays beside two for each of its bytes: (2**40, 0) has no bytes, and
-# (n, 1, 1, 1, ..) has few, but as nested lists, such as JSON's, they would fill the memory.
-_SPARE_ROWS = 2**16
 
 _json = msgspec.json.Decoder()
 _msgpack = msgspec.msgpack.Decoder()
@@ -64,6 +59,11 @@ def to_json(value: Any) -> bytes:
     return _json_encoder.encode(value)
 
 
+def as_json(value: Any) -> Any:
+    """`value` as whoever reads it in JSON gets it."""
+    return msgspec.to_builtins(value, enc_hook=_json_leaf)
+
+
 def json_text(text: str) -> Any:
     """A value that stands as JSON in a path, such as the X of `contains/X`."""
     try:
@@ -75,8 +75,9 @@ def json_text(text: str) -> Any:
 def numbers(array: np.ndarray) -> Any:
     """`array.tolist()`, with what JSON can't say written by the rule above."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bounded = np.clip(array.astype(np.float64), -JSON_INFINITY, JSON_INFINITY)
-        listed = np.asarray(bounded).astype(object)
+        listed = np.asarray(array.astype(np.float64)).astype(object)
+        listed[np.isposinf(array)] = JSON_INFINITY
+        listed[np.isneginf(array)] = -JSON_INFINITY
         listed[np.isnan(array)] = None
         return listed.tolist()
     return _carried(array).tolist()
@@ -97,7 +98,7 @@ def from_msgpack(body: bytes | bytearray) -> Any:
     Raises InvalidMessagePack. Nothing is allocated by a size that the body only claims.
     """
     try:
-        return _checked(_msgpack.decode(body), 0, [2 * len(body) + _SPARE_ROWS])
+        return _checked(_msgpack.decode(body), 0)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidMessagePack(str(error)) from error
 
@@ -107,32 +108,31 @@ def to_msgpack(value: Any) -> bytes:
     return _msgpack_encoder.encode(value)
 
 
-def _checked(value: Any, depth: int, rows_left: list[int]) -> Any:
-    """`value` with its arrays made; what JSON has no counterpart of is refused.
-
-    rows_left: how many more rows the body's arrays may have, a number that sinks with each.
-    """
+def _checked(value: Any, depth: int) -> Any:
+    """`value` with its arrays made; what JSON has no counterpart of is refused."""
     if type(value) in _PLAIN:
         return value
     if depth >= DEEPEST:
         raise InvalidMessagePack(f"the body is nested more than {DEEPEST} levels deep")
     if isinstance(value, dict):
         if value.keys() == _ARRAY and isinstance(value["data"], bytes):
-            return _array(**value, rows_left=rows_left)
+            return _array(**value)
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidMessagePack(f"a map's key is {shown(key)}, not a string")
-            value[key] = _checked(item, depth + 1, rows_left)
+            value[key] = _checked(item, depth + 1)
         return value
     if isinstance(value, list):
         for index, item in enumerate(value):
             if type(item) not in _PLAIN:  # a list may have millions that are
-                value[index] = _checked(item, depth + 1, rows_left)
+                value[index] = _checked(item, depth + 1)
         return value
     raise InvalidMessagePack(f"a {type(value).__name__} stands where only arrays may have one")
 
 
-def _array(dtype: Any, shape: Any, data: bytes, rows_left: list[int]) -> np.ndarray:
+def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
+    """As lists, (2**40, 0) and the like would fill the memory: nobody makes lists of an array that
+    a caller sent before its shape is checked."""
     if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
         raise InvalidMessagePack(f"{shown(dtype)} is no dtype of numbers, such as '<f4' or '|u1'")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
@@ -144,9 +144,6 @@ def _array(dtype: Any, shape: Any, data: bytes, rows_left: list[int]) -> np.ndar
         raise InvalidMessagePack(
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
         )
-    rows_left[0] -= sum(accumulate(shape[:-1], operator.mul, initial=1))
-    if rows_left[0] < 0:
-        raise InvalidMessagePack(f"{shown(shape)} has more rows than its bytes can fill")
     try:
         array = np.frombuffer(data, kind).reshape(shape).copy()  # one may be written to
     except ValueError as error:  # (0, 2**62, 2**62), say

@@ -22,7 +22,7 @@ GOOD = (
     to_msgpack({"action": 1, "render": "true", "x": [None, -5, 1.5, {"y": "z"}]}),
     to_msgpack({"a": {"b": np.zeros((2, 0), bool)}, "c": [np.arange(3, dtype=">i8")] * 2}),
 )
-NOT_MAPS = (b"\xc0", b"\xc3", b"\x05", b"\xcb" + bytes(8), b"\xa1x", b"\x90", b"\x91\x80")
+NOT_MAPS = (b"\xc0", b"\xc3", b"\x05", b"\xcb" + bytes(8), b"\xa1x", b"\x91\x80")
 
 
 def sent_array(dtype="|u1", shape=(1,), data=b"\1", **more):
@@ -79,7 +79,7 @@ SHAPES = (
 )
 EMPTY = (
     *([2**62, 2**62, 0], [0, 2**62, 2**62], [2**62, 4, 0], [0, 2**64 - 1], [2**64 - 1, 0]),
-    *([2**40], [2**32] * 2, [2**32] * 3, [2**22, 0], [2**20, 2, 0, 5], []),
+    *([2**40], [2**32] * 2, [2**32] * 3, []),
 )
 ARRAYS = (
     *(sent_array(dtype=dtype) for dtype in DTYPES),
@@ -90,6 +90,10 @@ ARRAYS = (
     *(sent_array("|b1", [3], data) for data in (b"\0\1\2", b"\xff\0\1", b"\x80\0\0")),
     *(sent_array("|b1", [], b"\2"), sent_array("|b1", [1, 1], b"\x03")),
     *(sent_array(x=1), msgspec.msgpack.encode({"action": {"data": b"\1", "shape": [1]}})),
+)
+# Arrays as good as any, which would fill the memory as lists.
+HOLLOW = (
+    *(sent_array(shape=shape, data=b"") for shape in ([2**40, 0], [2**20, 2, 0, 5])),
     sent_array(shape=[20_000] + [1] * 63, data=bytes(20_000)),
 )
 CLAIMS = [
@@ -137,9 +141,6 @@ class Bodies(unittest.TestCase):
         for body in ARRAYS:
             with self.subTest(body[:80]):
                 self.refused(body)
-        array = sent_array(shape=[2**15, 0], data=b"")  # a vector environment's, perhaps
-        from_msgpack(array)
-        self.refused(b"\x93" + array * 3)
         for shape, data in (([1] * 64, b"\1"), ([0], b""), ([99, 1, 1], bytes(99))):
             self.assertEqual(
                 list(from_msgpack(sent_array("|u1", shape, data))["action"].shape), shape
@@ -278,7 +279,6 @@ class OnAServer(ServerCase):
         where = path if path.startswith("/") else None
         self.assertIn(name, self.refused(body, "bad_value", path, where))
 
-    @unittest.expectedFailure  # msgspec.convert raises an AttributeError: 500, internal
     def test_an_array_in_place_of_an_object(self):
         for path, name in ((f"{self.env}/reset/", "options"), ("/v1/envs/", "kwargs")):
             body = to_msgpack({"env_id": "CartPole-v1", name: np.zeros(2)})
@@ -329,9 +329,14 @@ class Memory(unittest.TestCase):
                     for path in ("step/", "observation_space/contains/"):
                         reply = request(server, "POST", f"{env}/{path}", body, KIND)[2]
                         self.assertEqual(reply["code"], "invalid_msgpack")
-                body = sent_array(shape=[4096, 0], data=b"")
-                reply = request(server, "POST", f"{env}/step/", body, KIND)[2]
-                self.assertEqual(reply["code"], "bad_value")
+                for body in HOLLOW:
+                    reply = request(server, "POST", f"{env}/step/", body, KIND)[2]
+                    self.assertEqual(reply["code"], "bad_value")
+                    for key in (b"value", b"shape"):
+                        other = body.replace(b"\xa6action", b"\xa5" + key)
+                        path = f"{env}/observation_space/contains/"
+                        reply = request(server, "POST", path, other, KIND)[2]
+                        self.assertEqual(reply, {"member": False})
             self.assertLess(self.peak_kib(proc) - before, 20 * 1024)
 
     def peak_kib(self, proc):

@@ -11,13 +11,8 @@ from nose2.tools import params
 
 import tests.custom_envs  # noqa: F401  registers what some tests ask for
 from gym_http import spaces
-from gym_http.environments import (
-    Policy,
-    Recipe,
-    make,
-    registered,
-    reward_threshold_and_trials,
-)
+from gym_http.catalogue import Policy, registered, reward_threshold_and_trials
+from gym_http.environments import Recipe, make
 from gym_http.errors import BadValue, DependencyMissing, MakeFailed, MalformedEnvId
 from gym_http.wire import from_json, to_json
 
@@ -230,7 +225,7 @@ class Packages(unittest.TestCase):
     @params(("ALE/Pong-v5", "atari"), ("MiniGrid-Empty-5x5-v0", "minigrid"))
     def test_what_to_install(self, env_id, extra):
         told = self.in_a_fresh_process(
-            "from gym_http.environments import *\n"
+            "from gym_http.environments import *; from gym_http.errors import *\n"
             "from gym_http import suppliers; from dataclasses import replace\n"
             "suppliers.SUPPLIERS = [replace(s, module='no_such') for s in suppliers.SUPPLIERS]\n"
             f"try: make(Recipe({env_id!r}), Policy())\n"

@@ -168,6 +168,17 @@ class Freedoms(unittest.TestCase):
         for wire in (0.4, float(np.float32(0.4))):
             self.assertTrue(contains(box, [wire]))
 
+    def test_arrays_in_lists_and_for_tuples(self):
+        """What NumPy's users have, and MessagePack carries."""
+        rows = [np.array([0.5, 0.25]), np.array([1, 0])]
+        self.assertEqual(decode(GRID, rows).tolist(), [[0.5, 0.25], [1.0, 0.0]])
+        self.assertEqual(decode(ONE, [np.array(0.5)]).tolist(), [0.5])
+        pair = spaces.Tuple((spaces.Discrete(3), spaces.Discrete(2)))
+        self.assertEqual(decode(pair, np.array([2, 1])), (2, 1))
+        for wrong in (np.array([2]), np.array(2), np.array([[2, 1]])):
+            with self.assertRaises(BadValue):
+                decode(pair, wrong)
+
     def test_luas_empty_table(self):
         self.assertEqual(decode(spaces.Tuple(()), []), ())
         self.assertEqual(decode(spaces.Dict({}), []), {})

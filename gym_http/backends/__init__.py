@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from gym_http.backends.contract import Backend, Opened
 from gym_http.backends.local import open_local
-from gym_http.environments import Policy, Recipe
+from gym_http.catalogue import Policy
+from gym_http.environments import Recipe
 
 BACKENDS: dict[str, Callable[[Recipe, Policy], Opened]] = {"local": open_local}
 

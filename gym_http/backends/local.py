@@ -5,9 +5,10 @@ from __future__ import annotations
 from gym_http import environments
 from gym_http.backends.contract import Backend, Opened
 from gym_http.backends.one_thread import OneThread, draws_with_opengl
+from gym_http.catalogue import Policy
 
 
-def open_local(recipe: environments.Recipe, policy: environments.Policy) -> Opened:
+def open_local(recipe: environments.Recipe, policy: Policy) -> Opened:
     """Make the environment here. Raises what environments.make raises."""
     env, facts = environments.make(recipe, policy)
     backend: Backend = OneThread(env) if draws_with_opengl(env) else env

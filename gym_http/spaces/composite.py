@@ -26,6 +26,8 @@ def _(space: spaces.Tuple) -> dict[str, Any]:
 @decode.register
 def _(space: spaces.Tuple, wire: Any, strict: bool = True) -> tuple[Any, ...]:
     parts = space.spaces
+    if isinstance(wire, np.ndarray) and wire.shape[:1] == (len(parts),):
+        wire = list(wire)
     if not isinstance(wire, list) or len(wire) != len(parts):
         raise BadValue(f"expected a list of {len(parts)} values, got {shown(wire)}")
     return tuple(

@@ -32,8 +32,8 @@ def _(space: spaces.Discrete) -> dict[str, Any]:
 
 @decode.register
 def _(space: spaces.Discrete, wire: Any, strict: bool = True) -> Any:
-    if isinstance(wire, np.ndarray):
-        wire = wire.tolist()
+    if isinstance(wire, np.ndarray) and wire.size == 1 and wire.ndim < 2:
+        wire = wire.item()
     if isinstance(wire, list) and len(wire) == 1:  # R and Matlab have no scalars
         wire = wire[0]
     number = _integer(wire)
@@ -192,6 +192,8 @@ def _flatten(
     wire: Any, rest: tuple[int, ...], kind: str, flat: list[Any], shape: tuple[int, ...]
 ) -> None:
     """Append the numbers of a nested list of shape `rest` to `flat`, each checked for `kind`."""
+    if isinstance(wire, np.ndarray) and wire.shape == rest:  # one of several, in a list
+        wire = wire.tolist()
     if rest:
         if not isinstance(wire, list) or len(wire) != rest[0]:
             raise BadValue(f"expected an array of shape {list(shape)}, got {shown(wire)}")

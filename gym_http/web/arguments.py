@@ -14,6 +14,7 @@ import numpy as np
 from gym_http.errors import BadDirectory, BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
 from gym_http.web.schema import Flag
+from gym_http.wire import as_json
 
 LARGEST_SEED = 2**63 - 1
 LONGEST_PATH = 4096  # what Linux takes
@@ -69,7 +70,12 @@ def time_of(epoch_s: float) -> str:
 
 
 def same_json(ours: Any, theirs: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0 (to Lua they are one), and true is not 1."""
+    """Equality of JSON values: 1 is 1.0 (to Lua they are one), and true is not 1. What they have
+    that JSON hasn't is taken by wire's rule."""
+    if isinstance(theirs, np.ndarray):
+        return theirs.shape == np.shape(ours) and same_json(ours, as_json(theirs))
+    if isinstance(theirs, float) and not math.isfinite(theirs):
+        theirs = as_json(np.float64(theirs))
     if isinstance(ours, list) and isinstance(theirs, list):
         return len(ours) == len(theirs) and all(map(same_json, ours, theirs))
     if isinstance(ours, dict) and isinstance(theirs, dict):

@@ -23,7 +23,7 @@ def compressed(body: bytes, content_type: str, accept_encoding: str) -> tuple[by
     return (body, None) if coding is None else (_codings()[coding](body), coding)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def _coding(accept_encoding: str) -> str | None:
     """The one that the caller likes best; of equals, the shorter result."""
     wanted = {coding.lower(): quality for coding, quality in parse_accept_header(accept_encoding)}

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from gym_http import wire
 from gym_http.blame import in_main_thread
@@ -134,11 +135,14 @@ def _body(kind: Any, call: Call) -> Any:
     Elsewhere old clients send anything, so that of what isn't MessagePack only an object is
     looked into.
     """
+    needed = kind is dict or bool(_required(kind))
     if speaks_msgpack(call.content_type):
-        value = wire.from_msgpack(call.body)
+        value = wire.from_msgpack(call.body) if call.body or needed else {}
+        if isinstance(value, list) and not value:  # Lua's empty table
+            value = {}
         if not isinstance(value, dict):
             raise InvalidMessagePack(f"the body is {shown(value)}, not a map")
-    elif kind is dict or _required(kind):
+    elif needed:
         value = _json_object(call)
     else:
         try:
@@ -173,6 +177,11 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
     for name in _required(kind):
         if name not in provided:
             raise MissingParameter(name)
+    for name, value in provided.items():
+        if isinstance(value, np.ndarray) and name not in kind.arrays:
+            if value.ndim != 1:
+                raise BadValue(f"{name}: expected no array of shape {shown(value.shape)}")
+            provided[name] = value.tolist()  # seeds, say
     try:
         return msgspec.convert(provided, kind)
     except msgspec.ValidationError as error:

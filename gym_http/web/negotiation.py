@@ -19,7 +19,7 @@ def speaks_msgpack(content_type: str) -> bool:
     return _bare(content_type) in MSGPACK
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def reply_type(accept: str) -> str:
     """MessagePack, by the name that the caller has for it, where Accept prefers it to all else:
     names it alone, or first of equals. JSON for everybody else, whatever they accept."""

@@ -10,7 +10,7 @@ from msgspec import UNSET
 from gym_http import wire
 from gym_http.environments import Recipe
 from gym_http.errors import BadValue, MissingParameter, shown
-from gym_http.frames import png_of
+from gym_http.frames import png_of, require_pictures
 from gym_http.service import Service
 from gym_http.web import schema
 from gym_http.web.arguments import (
@@ -74,8 +74,9 @@ def env_list_all(service: Service) -> schema.ListReply:
 def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     """Tell what there is to know of an instance."""
     facts = service.describe(instance_id)
-    times = {key: time_of(facts[key]) for key in ("created", "last_used")}
-    return schema.InstanceReply(**{**facts, **times})
+    told = {key: time_of(facts[key]) for key in ("created", "last_used")}
+    told["last_episode_return"] = reward_of(facts["last_episode_return"])
+    return schema.InstanceReply(**{**facts, **told})
 
 
 @route("POST", ENV + "close/", schema.NothingReply)
@@ -122,9 +123,11 @@ def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schem
 def env_render(service: Service, instance_id: str, msgpack: bool) -> Raw | schema.FrameReply:
     """Show the present frame: a PNG, the text of a text renderer, or either in MessagePack."""
     frames = service.render(instance_id)
+    if not all(isinstance(frame, str) for frame in frames):
+        require_pictures(frames)
     if msgpack:
         return schema.FrameReply(frames if isinstance(frames, list) else frames[0])
-    if all(isinstance(frame, str) for frame in frames):
+    if isinstance(frames[0], str):
         text = "\n\n".join(frames)
         return Raw(text.encode("utf-8", "replace"), "text/plain; charset=utf-8")
     return Raw(png_of(frames), "image/png")
@@ -173,11 +176,8 @@ def env_observation_space_contains(
     the space's description."""
     if "value" in body:
         return schema.MemberReply(service.observation_contains(instance_id, body["value"]))
-    space = service.observation_space(instance_id)
-    ours, theirs = (wire.from_json(wire.to_json(value)) for value in (space.info, body))
-    return schema.MemberReply(
-        all(key in ours and same_json(ours[key], theirs[key]) for key in theirs)
-    )
+    ours = wire.as_json(service.observation_space(instance_id).info)
+    return schema.MemberReply(all(key in ours and same_json(ours[key], body[key]) for key in body))
 
 
 # ---- recordings and scores

@@ -24,6 +24,7 @@ class Body(msgspec.Struct):
 
     empty_list: ClassVar[frozenset[str]] = frozenset()  # fields of which [] is a value
     empty_text: ClassVar[frozenset[str]] = frozenset()  # fields of which "" is a value
+    arrays: ClassVar[frozenset[str]] = frozenset()  # fields that take MessagePack's arrays as such
 
 
 class CreateBody(Body):
@@ -48,6 +49,7 @@ class ResetBody(Body):
 class StepBody(Body):
     empty_list = frozenset({"action"})
     empty_text = frozenset({"action"})
+    arrays = frozenset({"action"})
 
     action: Any
     render: Flag = False
