@@ -32,7 +32,8 @@ class Knobs(unittest.TestCase):
 
     def test_flags(self):
         got = read_settings(
-            ["-l", "::1", "-p", "80", "--import", "a", "--import", "b", "--strict-ids", "--max-num-envs", "7",
+            ["-l", "::1", "-p", "80", "--import", "a", "--import", "b", "--strict-ids",
+             "--max-num-envs", "7",
              "--data-dir", "/d", "--threads", "2", "--busy-timeout", "0.5", "--max-body", "9",
              "--shutdown-timeout", "3", "--log-level", "error"]
         )  # fmt: skip
