@@ -1,8 +1,10 @@
 """What draws with OpenGL is called on one thread, whichever asks."""
 
 import importlib.util
+import sys
 import threading
 import unittest
+from ctypes.util import find_library
 from functools import partial
 
 import numpy as np
@@ -57,6 +59,10 @@ class Calls(unittest.TestCase):
 
 @unittest.skipUnless(importlib.util.find_spec("mujoco"), "mujoco is not installed")
 class Mujoco(unittest.TestCase):
+    @unittest.skipIf(
+        sys.platform == "linux" and not (find_library("EGL") or find_library("OSMesa")),
+        "libEGL is not installed",
+    )
     def test_frames_are_no_black_ones_on_any_thread(self):
         service = Service()
         self.addCleanup(service.close_all)
