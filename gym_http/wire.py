@@ -99,7 +99,8 @@ def from_msgpack(body: bytes | bytearray) -> Any:
     """
     try:
         return _checked(_msgpack.decode(body), 0)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        # TypeError is what msgspec 0.19 says of a key that isn't hashable.
         raise InvalidMessagePack(str(error)) from error
 
 

@@ -1,6 +1,5 @@
 """gym_http.remote: an environment on a server is used as any other of Gymnasium."""
 
-import os
 import subprocess
 import sys
 import warnings
@@ -9,7 +8,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import error
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, vector
@@ -17,21 +15,11 @@ from nose2.tools import params
 
 from gym_http.remote import ENV_ID, RemoteEnv, RemoteVectorEnv
 from gym_http.remote.connection import MessagePackClient
-from tests.support import ROOT, ServerCase, ServerProcess, get
+from tests.support import ROOT, ServerCase
 from tests.test_trajectories import ENVIRONMENTS, Known, bits
 
 CARTPOLE = Known("CartPole-v1")
 DRAWN = [known for known in ENVIRONMENTS if known.package in ("gymnasium", "ale_py", "minigrid")]
-
-# What the owner of a server may bring: a space that clients have no builder for.
-OWN_SPACE = """
-import gymnasium
-from gym_http.spaces import describe
-from tests.custom_envs import Odd
-Own = type("Own", (gymnasium.spaces.Discrete,), {})
-describe.register(Own, lambda space: {"name": "Own"})
-gymnasium.register("OwnSpace-v0", entry_point=type("_", (Odd,), {"observation_space": Own(9)}))
-"""
 
 
 class RemoteCase(ServerCase):
@@ -224,14 +212,20 @@ class Wrappers(RemoteCase):
 
     @params("next_step", "same_step", "disabled")
     def test_statistics_of_many(self, autoreset):
-        envs = self.make_vec(max_episode_steps=5, autoreset=autoreset)
-        counted = vector.RecordEpisodeStatistics(envs)
-        counted.reset(seed=1)
-        for call in range(12):
-            ended = counted.step([call % 2] * 3)[3]
-            if autoreset == "disabled" and ended.any():
-                counted.reset(options={"reset_mask": ended})
-        self.assertEqual([*counted.length_queue, *counted.return_queue], [5] * 12)
+        remote = self.make_vec(max_episode_steps=5, autoreset=autoreset)
+        mode = remote.metadata["autoreset_mode"]
+        local = [lambda: gymnasium.make("CartPole-v1", max_episode_steps=5)] * 3
+        told = []
+        for envs in (remote, gymnasium.vector.SyncVectorEnv(local, autoreset_mode=mode)):
+            counted = vector.RecordEpisodeStatistics(envs)
+            counted.reset(seed=1)
+            for call in range(12):
+                ended = counted.step(np.array([call % 2] * 3))[3]
+                if autoreset == "disabled" and ended.any():
+                    counted.reset(options={"reset_mask": ended})
+            told.append([*counted.length_queue, *counted.return_queue])
+        self.assertEqual(told[0], told[1])
+        self.assertEqual(len(told[0]), 12)
 
 
 class Observations(RemoteCase):
@@ -254,96 +248,3 @@ class Observations(RemoteCase):
         nested = {"tuple": [1, 2], "set": [3], "4": "int key"}
         self.assertEqual(info, {"scalar": 0.5, "flag": True, "nested": nested, "inf": np.inf})
         self.assertEqual(env.step(0)[1], np.inf)
-
-
-class Errors(RemoteCase):
-    """They are Gymnasium's own, and nothing stays on the server when making fails."""
-
-    @params(
-        ({"env_id": "Nope-v9"}, error.UnregisteredEnv, "Nope"),
-        ({"kwargs": {"colour": 1}}, error.Error, "colour"),
-        ({"env_id": "CustomFaulty-v0", "kwargs": {"how": "make error"}}, error.Error, "no end"),
-        ({"env_id": "CustomUnheard-v0"}, error.Error, "Shape"),
-        ({"url": "http://127.0.0.1:9"}, error.Error, "did not answer"),
-    )
-    def test_making(self, given, kind, message):
-        before = self.instances()
-        for make in (RemoteEnv, RemoteVectorEnv):
-            with self.assertRaisesRegex(kind, message) as caught:
-                make(**{**self.cartpole, **given})
-            self.assertIsNotNone(caught.exception.__cause__)
-        self.assertEqual(self.instances(), before)
-
-    def test_dependencies(self):
-        _, _, known = get(self.server, "/v1/registry/?engine=gymnasium")
-        lacking = [one for one in known["unavailable"] if one["missing"].startswith("pip")]
-        if not lacking:
-            self.skipTest("whatever an environment of Gymnasium needs is installed")
-        with self.assertRaises(error.DependencyNotInstalled):
-            self.direct(lacking[0]["env_id"])
-
-    @params("direct", "make", "make_vec")
-    def test_order(self, how):
-        env = getattr(self, how)()
-        for call in (env.render, lambda: env.step(env.action_space.sample())):
-            with self.assertRaises(error.ResetNeeded):
-                call()
-
-    @params(7, -1, 0.5, "x", None, [0, 1], {})
-    def test_actions(self, action):
-        for env, good, bad in ((self.direct(), 0, action), (self.make_vec(), [0] * 3, [0, action])):
-            env.reset(seed=1)
-            with self.assertRaises(error.InvalidAction):
-                env.step(bad)
-            env.step(good)  # it is as it was
-
-    def test_an_environment_that_raises(self):
-        env = self.direct("CustomRaises-v0")
-        env.reset()
-        with self.assertRaisesRegex(error.Error, "ZeroDivisionError"):
-            env.step(1)
-        with self.assertRaises(error.ResetNeeded):
-            env.step(0)
-        with self.assertRaisesRegex(error.Error, "no options here"):
-            env.reset(options={"any": 1})
-        env.reset()
-        self.assertEqual(env.step(0)[0], 1)
-
-    @params("direct", "make", "make_vec")
-    def test_closing(self, how):
-        before = self.instances()
-        env = getattr(self, how)()
-        self.assertEqual(len(self.instances()), len(before) + 1)
-        for _ in range(2):
-            env.close()
-            self.assertEqual(self.instances(), before)
-        env = env.unwrapped
-        for call in (env.reset, env.render, lambda: env.step(env.action_space.sample())):
-            with self.assertRaises(error.ClosedEnvironmentError):
-                call()
-
-    def test_closed_by_somebody_else(self):
-        env = self.direct()
-        self.client.env_close(env.remote["instance_id"])
-        with self.assertRaises(error.ClosedEnvironmentError):
-            env.reset()
-        with self.assertWarnsRegex(UserWarning, "unknown"):
-            env.close()
-
-    def test_a_server_of_ones_own(self):
-        """A space that can't be rebuilt here, and a server that is gone."""
-        (self.scratch / "own_space.py").write_text(OWN_SPACE)
-        path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{self.scratch}"}
-        with ServerProcess("--import", "own_space", environ=path) as server:
-            for make in (RemoteEnv, RemoteVectorEnv):
-                with self.assertRaisesRegex(error.Error, "Own"):
-                    make(server.url, "OwnSpace-v0")
-            self.assertEqual(get(server, "/v1/envs/")[2]["all_envs"], {})
-            env = RemoteEnv(server.url, "CartPole-v1")
-            env.reset()
-        for call in (env.reset, env.render, lambda: env.step(0)):
-            with self.assertRaisesRegex(error.Error, "did not answer"):
-                call()
-        with self.assertWarns(UserWarning):
-            env.close()
-        env.close()
