@@ -39,7 +39,7 @@ def refusal_of(options: dict[str, Any] | None, progress: Progress) -> Iterator[N
     try:
         yield
     except (AssertionError, LookupError, TypeError, ValueError) as error:
-        if not options:
+        if not options or options.keys() == {"reset_mask"}:  # which is checked before
             raise
         progress.stop(FAILED)
         raise BadValue(f"options were refused: {_brief(error)}") from error

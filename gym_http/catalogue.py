@@ -50,7 +50,7 @@ def registered(engine_name: str | None = None) -> list[Registered]:
     found = []
     for source in sources:
         for env_id, spec in sorted(source.registry.items()):
-            if _adapter(env_id):
+            if _adapter(env_id) or env_id.startswith("http/"):
                 continue
             found.append(
                 Registered(
@@ -141,6 +141,8 @@ def _import_module(asked: str, policy: Policy) -> str:
         )
     if _adapter(env_id):  # it would import any module that its kwargs name
         raise MalformedEnvId(asked, "ask for the environment itself, with engine 'gym'.")
+    if env_id.startswith("http/"):  # it would fetch whatever URL its kwargs name
+        raise MalformedEnvId(asked, "ask the server where that environment is.")
     if colon:
         importing.module(module)
     return env_id

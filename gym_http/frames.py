@@ -13,10 +13,14 @@ from PIL import Image
 from gym_http.backends.contract import Backend
 from gym_http.errors import NotRenderable
 
+MOST_FRAMES = 64  # of a vector environment: pictures of thousands would fill the memory
+
 
 def present_frames(env: Backend, num_envs: int | None) -> Sequence[Any]:
     """A list of the frame of each environment, or a tuple of the one where it is single: (height,
     width, 3) uint8, a text renderer's string, or None where nothing is drawn."""
+    if (num_envs or 1) > MOST_FRAMES:
+        raise NotRenderable(f"at most {MOST_FRAMES} environments are drawn, not {num_envs}")
     try:
         frames = env.render()
     except NotImplementedError:
@@ -30,8 +34,8 @@ def present_frames(env: Backend, num_envs: int | None) -> Sequence[Any]:
 
 def _last(frame: Any) -> Any:
     if isinstance(frame, list):  # the "…_list" modes give all frames since the last call
-        return frame[-1] if frame else None
-    return frame
+        frame = frame[-1] if frame else None
+    return frame.copy() if isinstance(frame, np.ndarray) else frame  # some draw into one array
 
 
 def require_pictures(frames: Sequence[Any]) -> None:

@@ -73,7 +73,7 @@ def _value(value: Any, path: str, dropped: list[str], depth: int) -> Any:
         return _text(value)
     if isinstance(value, np.ndarray):
         if value.dtype.kind in "biuf":
-            return value
+            return np.array(value)  # a copy: the environment may go on writing into its own
         return _value(value.tolist(), path, dropped, depth + 1)  # a list, or a 0-d array's element
     if isinstance(value, Mapping):
         return _mapping(value, path, dropped, depth)

@@ -87,12 +87,13 @@ class VectorProgress(Progress):
 
     num_envs: int
 
-    def __init__(self, num_envs: int, autoreset: str, masks: bool) -> None:
-        """masks: whether its reset heeds a reset_mask."""
+    def __init__(self, num_envs: int, autoreset: str, native: bool) -> None:
+        """native: the environment's own vector form, which knows no seeds for each, and a
+        reset_mask only where it is "disabled"."""
         super().__init__()
         self.num_envs = num_envs
         self._autoreset = autoreset
-        self._masks = masks
+        self._native = native
         self._lengths = np.zeros(num_envs, np.int64)
         self._rewards = np.zeros(num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
@@ -114,6 +115,8 @@ class VectorProgress(Progress):
     ) -> tuple[Any, dict[str, Any] | None]:
         """seed: one for all (the i-th environment gets seed + i), or a list of num_envs, null for
         none. options.reset_mask: which ones are reset."""
+        if isinstance(seed, list) and self._native:
+            raise BadValue("seed: this environment seeds all of its own by one")
         if isinstance(seed, list) and len(seed) != self.num_envs:
             raise BadValue(f"seed: expected {self.num_envs} seeds, got {len(seed)}")
         if options and "reset_mask" in options:
@@ -121,7 +124,7 @@ class VectorProgress(Progress):
         return seed, options
 
     def _mask(self, wire: Any) -> np.ndarray:
-        if not self._masks:
+        if self._native and self._autoreset != "disabled":
             raise BadValue("options.reset_mask: this environment resets all of its own")
         mask = np.asarray(wire) if isinstance(wire, (list, np.ndarray)) else np.asarray(None)
         if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():

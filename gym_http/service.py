@@ -34,7 +34,7 @@ from gym_http.errors import (
     RecordingOpen,
     ResetNeeded,
 )
-from gym_http.frames import present_frames
+from gym_http.frames import MOST_FRAMES, present_frames
 from gym_http.info import wire_info
 from gym_http.ledger import Ledger
 from gym_http.outcomes import Created, Observed, SpaceDescription, Transition
@@ -262,6 +262,8 @@ class Service:
         with self._registry.lease(instance_id) as instance:
             if film is not never:
                 require_encoder(instance.facts.render_mode)
+                if (instance.facts.num_envs or 1) > MOST_FRAMES:
+                    raise NotRenderable(f"at most {MOST_FRAMES} environments at once are filmed")
             if instance.recorder is not None:
                 raise RecordingOpen(
                     f"a monitor is already recording {instance_id} into "
@@ -273,6 +275,8 @@ class Service:
                     "gym_version": facts.engine_version,
                     "env_id": facts.env_id,
                     "engine": facts.engine,
+                    # Such a form may be another task, as that of the Atari games is.
+                    **({"vectorization": "native"} if facts.vectorization == "native" else {}),
                 },
                 fps=facts.fps,
                 frames=partial(present_frames, instance.env, facts.num_envs),
@@ -301,6 +305,8 @@ class Service:
         engine = str(recording.env_info.get("engine") or "gym")  # Gym's own files name none
         threshold, trials = catalogue.reward_threshold_and_trials(env_id, engine)
         result = score(recording, trials, threshold)
+        if recording.env_info.get("vectorization") == "native":
+            engine += ", native vector form"
         self._scoreboard.add(env_id, engine, algorithm_id, api_key, result)
         log.info("uploaded %s: %s, mean %s", directory, env_id, result.mean)
 
@@ -329,9 +335,8 @@ class Service:
 def _progress(facts: Facts) -> Progress:
     if facts.num_envs is None:
         return Progress()
-    autoreset = facts.autoreset or "next_step"
-    masks = facts.vectorization != "native" or autoreset == "disabled"
-    return VectorProgress(facts.num_envs, autoreset, masks)
+    native = facts.vectorization == "native"
+    return VectorProgress(facts.num_envs, facts.autoreset or "next_step", native)
 
 
 def _described(env: Any, which: str) -> SpaceDescription:

@@ -20,13 +20,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Supplier:
     module: str
+    package: str  # its name for pip
     extra: str  # of ours, which installs it
     prefixes: tuple[str, ...]  # of ids that nobody else has
 
 
 SUPPLIERS = (
-    Supplier("ale_py", "atari", ("ALE/",)),
-    Supplier("minigrid", "minigrid", ("MiniGrid-", "BabyAI-")),
+    Supplier("ale_py", "ale-py", "atari", ("ALE/",)),
+    Supplier("minigrid", "minigrid", "minigrid", ("MiniGrid-", "BabyAI-")),
 )
 
 
@@ -60,5 +61,5 @@ def missing(env_id: str) -> str | None:
     """What to install for an id that nobody has; None where that isn't known."""
     for supplier in SUPPLIERS:
         if env_id.startswith(supplier.prefixes) and supplier.module not in import_installed():
-            return f"pip install 'gym-http[{supplier.extra}]'"
+            return f"pip install {supplier.package}, or make serve EXTRAS={supplier.extra}"
     return None

@@ -14,21 +14,16 @@ seeds would no longer give the same trajectories.
 from __future__ import annotations
 
 import inspect
-import logging
-import os
-import signal
-from collections.abc import Callable
-from functools import partial
+import multiprocessing
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from gym_http import spaces
 from gym_http.errors import BadValue, shown
-
-log = logging.getLogger(__name__)
+from gym_http.side_by_side import Async, Build, Sync
 
 VECTORIZATIONS = ("auto", "native", "sync", "async")
 AUTORESETS = {
@@ -37,9 +32,6 @@ AUTORESETS = {
     "disabled": AutoresetMode.DISABLED,
 }
 MOST_PROCESSES = 128  # of one "async" environment
-CLOSE_WAIT_S = 5.0
-
-Build = Callable[[], gymnasium.Env[Any, Any]]
 
 
 def choice(vectorization: str | None, spec: Any) -> str:
@@ -66,8 +58,8 @@ def autoreset_mode(asked: str | None) -> AutoresetMode:
 
 def autoreset_of(env: VectorEnv[Any, Any, Any]) -> str:
     """How the environment begins its next episodes; Gymnasium takes "next_step" for granted."""
-    mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
-    return next(name for name, known in AUTORESETS.items() if known is mode)
+    told = env.metadata.get("autoreset_mode")
+    return next((name for name, mode in AUTORESETS.items() if mode is told), "next_step")
 
 
 def native(
@@ -91,22 +83,11 @@ def native(
 
 
 def sync(build: Build, num_envs: int, autoreset: str | None) -> VectorEnv[Any, Any, Any]:
-    made: list[gymnasium.Env[Any, Any]] = []
-
-    def build_one() -> gymnasium.Env[Any, Any]:
-        made.append(build())
-        return made[-1]
-
-    try:
-        return SyncVectorEnv([build_one] * num_envs, autoreset_mode=autoreset_mode(autoreset))
-    except BaseException:
-        for env in made:
-            env.close()
-        raise
+    return Sync(build, num_envs, autoreset_mode(autoreset))
 
 
 def asynchronous(build: Build, num_envs: int, autoreset: str | None) -> VectorEnv[Any, Any, Any]:
-    """build: is called in the processes, too, and has to survive the way there."""
+    """Raises BadValue for more processes than anybody wants, and for what Gymnasium gets wrong."""
     if num_envs > MOST_PROCESSES:
         raise BadValue(f"'async' takes a process each: at most {MOST_PROCESSES}, got {num_envs}")
     mode = autoreset_mode(autoreset)
@@ -121,12 +102,9 @@ def asynchronous(build: Build, num_envs: int, autoreset: str | None) -> VectorEn
             "'async', with observations that aren't arrays throughout, has no 'next_step'; take "
             "'same_step' or 'disabled', or 'sync'"
         )
-    return _Async(
-        [partial(_build_there, build, os.getpid())] * num_envs,
-        context="forkserver",
-        autoreset_mode=mode,
-        shared_memory=shared,
-    )
+    # What every process needs is imported once, in the process that they are forked from.
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["gym_http.environments"])
+    return Async(build, num_envs, mode, shared)
 
 
 def _fits_shared_memory(space: Any) -> bool:
@@ -152,23 +130,3 @@ def creator_of(entry_point: Any) -> Any:
     if isinstance(entry_point, str):
         return gymnasium.envs.registration.load_env_creator(entry_point)
     return entry_point
-
-
-def _build_there(build: Build, home_pid: int) -> gymnasium.Env[Any, Any]:
-    if os.getpid() != home_pid:  # a terminal's Ctrl-C is for the server, which closes these
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return build()
-
-
-class _Async(AsyncVectorEnv):
-    """One whose end doesn't wait for a process that hangs, or has died."""
-
-    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
-        try:
-            super().close_extras(timeout=CLOSE_WAIT_S, terminate=terminate)
-        except Exception as error:
-            log.warning("ending the processes of a vector environment: %s", error)
-        for process in self.processes:
-            if process.is_alive():
-                process.kill()
-            process.join()

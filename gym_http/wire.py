@@ -26,6 +26,7 @@ _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
 _PLAIN = {bool, int, float, str, type(None)}
 _MOST_DIMENSIONS = 64  # NumPy's
+_LONGEST_OF_NOTHING = 2**16  # an axis of an array without elements: it costs no bytes to claim
 
 _json = msgspec.json.Decoder()
 _msgpack = msgspec.msgpack.Decoder()
@@ -128,7 +129,8 @@ def _checked(value: Any, depth: int) -> Any:
             if type(item) not in _PLAIN:  # a list may have millions that are
                 value[index] = _checked(item, depth + 1)
         return value
-    raise InvalidMessagePack(f"a {type(value).__name__} stands where only arrays may have one")
+    kind = {"bytes": "binary data", "datetime": "a timestamp"}.get(type(value).__name__)
+    raise InvalidMessagePack(f"{kind or 'an extension'} stands outside of an array")
 
 
 def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
@@ -145,6 +147,8 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
         raise InvalidMessagePack(
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
         )
+    if 0 in shape and max(shape) > _LONGEST_OF_NOTHING:
+        raise InvalidMessagePack(f"{shown(shape)} claims much and holds nothing")
     try:
         array = np.frombuffer(data, kind).reshape(shape).copy()  # one may be written to
     except ValueError as error:  # (0, 2**62, 2**62), say

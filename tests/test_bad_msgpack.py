@@ -79,7 +79,7 @@ SHAPES = (
 )
 EMPTY = (
     *([2**62, 2**62, 0], [0, 2**62, 2**62], [2**62, 4, 0], [0, 2**64 - 1], [2**64 - 1, 0]),
-    *([2**40], [2**32] * 2, [2**32] * 3, []),
+    *([2**40], [2**32] * 2, [2**32] * 3, [2**22, 0], [2**20, 2, 0, 5], [0, 2**17], []),
 )
 ARRAYS = (
     *(sent_array(dtype=dtype) for dtype in DTYPES),
@@ -93,7 +93,7 @@ ARRAYS = (
 )
 # Arrays as good as any, which would fill the memory as lists.
 HOLLOW = (
-    *(sent_array(shape=shape, data=b"") for shape in ([2**40, 0], [2**20, 2, 0, 5])),
+    *(sent_array(shape=shape, data=b"") for shape in ([2**16, 0], [2**16, 2, 0, 5])),
     sent_array(shape=[20_000] + [1] * 63, data=bytes(20_000)),
 )
 CLAIMS = [

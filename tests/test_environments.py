@@ -231,7 +231,7 @@ class Packages(unittest.TestCase):
             f"try: make(Recipe({env_id!r}), Policy())\n"
             "except DependencyMissing as error: print(error)"
         )
-        self.assertIn(f"pip install 'gym-http[{extra}]'", told)
+        self.assertIn(f"make serve EXTRAS={extra}", told)
 
 
 class Registry(unittest.TestCase):

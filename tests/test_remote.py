@@ -186,7 +186,7 @@ class Likeness(RemoteCase):
             self.assertEqual(another.step(2)[0], 1)
 
     def test_the_spec_of_one_made_directly(self):
-        given = {"render_mode": "ansi", "max_episode_steps": 3, "timeout": 9.0, "compress": True}
+        given = {"render_mode": "ansi", "time_limit": 3, "timeout": 9.0, "compress": True}
         env = self.direct("FrozenLake-v1", token="secret", **given)
         another = self.closed_later(gymnasium.make(env.spec)).unwrapped
         self.assertEqual((another.render_mode, another.remote["max_episode_steps"]), ("ansi", 3))

@@ -28,7 +28,7 @@ class Errors(RemoteCase):
         ({"kwargs": {"colour": 1}}, error.Error, "colour"),
         ({"env_id": "CustomFaulty-v0", "kwargs": {"how": "make error"}}, error.Error, "no end"),
         ({"env_id": "CustomUnheard-v0"}, error.Error, "Shape"),
-        ({"url": "http://127.0.0.1:9"}, error.Error, "did not answer"),
+        ({"url": "http://127.0.0.1:9"}, error.Error, "no answer"),
     )
     def test_making(self, given, kind, message):
         before = self.instances()
@@ -106,7 +106,7 @@ class Errors(RemoteCase):
             env = RemoteEnv(server.url, "CartPole-v1")
             env.reset()
         for call in (env.reset, env.render, lambda: env.step(0)):
-            with self.assertRaisesRegex(error.Error, "did not answer"):
+            with self.assertRaisesRegex(error.Error, "no answer"):
                 call()
         with self.assertWarns(UserWarning):
             env.close()

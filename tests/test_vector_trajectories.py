@@ -146,6 +146,9 @@ class AsInProcess(unittest.TestCase):
         for call in range(calls):
             actions = here.action_space.sample()
             one, other = here.step(actions), there.step(actions)
+            if here.spec is None:  # Gymnasium's Sync cuts FrozenLake's to integers, if one is
+                for info in (one[4], other[4]):
+                    info.pop("prob", None)
             self.assertEqual(bits(other), bits(one), f"call {call}")
             for last in other[4].get("final_obs", ()):
                 self.assertIn(type(last), kinds)

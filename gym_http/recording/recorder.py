@@ -16,6 +16,8 @@ from gym_http.recording.video import Video
 
 log = logging.getLogger(__name__)
 
+MOST_FILMS = 8  # at a time, of one vector environment; an encoder takes 15 MB
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -127,7 +129,7 @@ class Recorder:
         episode = self._episodes
         self._episodes += 1
         track.length, track.reward = 0, 0.0
-        if self._film(episode):
+        if self._film(episode) and sum(one.video is not None for one in self._tracks) < MOST_FILMS:
             frame = partial(self._frame, which)
             track.video = Video(self.directory, self._infix, episode, self._subject.fps, frame)
             track.video.add()

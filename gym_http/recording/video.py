@@ -29,7 +29,7 @@ CLEAR_SCREEN = "\x1b[2J\x1b[1;1H"
 def require_encoder(render_mode: object) -> None:
     """Raises DependencyMissing where films of that render mode can't be made; those of text can."""
     if render_mode != "ansi" and importlib.util.find_spec("av") is None:
-        raise DependencyMissing("videos need PyAV: pip install av, or 'gym-http[video]'")
+        raise DependencyMissing("videos need PyAV: pip install av")
 
 
 class Video:

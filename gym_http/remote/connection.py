@@ -79,7 +79,7 @@ class Connection:
                 self.facts = self.client.env_info(self.instance_id)
                 self.action_spaces = self._spaces("action")
                 self.observation_spaces = self._spaces("observation")
-        except BaseException:  # whatever fails, no instance stays behind that nobody knows
+        except BaseException:  # what was made and can't be used doesn't stay behind
             self.close()
             raise
 
@@ -113,6 +113,9 @@ class Connection:
         if self.instance_id is None:
             raise error.ClosedEnvironmentError("this environment has been closed")
         return self.instance_id
+
+    def __str__(self) -> str:
+        return f"{self.facts['env_id']} at {self.client.remote_base}"
 
     def __reduce__(self) -> Any:
         raise TypeError(
@@ -151,4 +154,7 @@ def gymnasiums_errors(during: str) -> Iterator[None]:
             kind = error.Error
         raise kind(str(failure)) from failure
     except requests.RequestException as failure:
-        raise error.Error(f"the server did not answer {during}: {failure}") from failure
+        why = type(failure).__name__
+        raise error.Error(f"{during}: no answer from the server ({why}): {failure}") from failure
+    except (TypeError, OverflowError) as failure:
+        raise error.Error(f"{during}: this can't be sent: {failure}") from failure

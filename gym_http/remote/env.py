@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
 from typing import Any
 
 import gymnasium
@@ -28,6 +30,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         engine: str | None = None,
         kwargs: dict[str, Any] | None = None,
         max_episode_steps: int | None = None,
+        time_limit: int | None = None,
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
         compress: bool = False,
@@ -36,10 +39,13 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
 
         render_mode: None takes the server's choice, "rgb_array" where the environment has it.
         engine, kwargs, max_episode_steps: as in gym_http_client.Client.env_create.
+        time_limit: max_episode_steps by a name that gymnasium.make passes on; that one it keeps for
+            a limit of its own, on this side.
         token, timeout, compress: as in gym_http_client.Client.
 
         Raises gymnasium.error.UnregisteredEnv, DependencyNotInstalled, Error.
         """
+        max_episode_steps = time_limit or max_episode_steps
         self._connection = Connection(
             url,
             token,
@@ -51,6 +57,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             render_mode=render_mode,
             max_episode_steps=max_episode_steps,
         )
+        weakref.finalize(self, self._connection.close)  # for who forgets to
         facts = self.remote = self._connection.facts  # env_info of the instance
         self.action_space, _ = self._connection.action_spaces
         self.observation_space, _ = self._connection.observation_spaces
@@ -63,7 +70,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             render_mode=render_mode,
             engine=engine,
             kwargs=kwargs,
-            max_episode_steps=max_episode_steps,
+            time_limit=max_episode_steps,
             token=token,
             timeout=timeout,
             compress=compress,
@@ -98,6 +105,11 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     def close(self) -> None:
         self._connection.close()
 
+    def __str__(self) -> str:
+        return f"<RemoteEnv {self._connection}>"
+
+    __repr__ = __str__
+
 
 def metadata_of(facts: dict[str, Any]) -> dict[str, Any]:
     mode = facts["render_mode"]
@@ -115,7 +127,10 @@ def spec_of(facts: dict[str, Any], **arguments: Any) -> EnvSpec:
 
 
 def told(spec: EnvSpec, facts: dict[str, Any]) -> EnvSpec:
-    """`spec` with what the remote environment's says of itself."""
+    """A copy of `spec` with what the remote environment's says of itself. A copy, for of its own
+    Gymnasium would take the time limit for one that it has to keep."""
+    spec = copy.deepcopy(spec)
+    spec.max_episode_steps = facts["max_episode_steps"]
     spec.reward_threshold = facts["reward_threshold"]
     spec.nondeterministic = facts["nondeterministic"]
     return spec

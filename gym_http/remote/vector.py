@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,12 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         num_envs: int = 1,
         *,
         vectorization: str | None = None,
-        autoreset: str | None = None,
+        autoreset: str | AutoresetMode | None = None,
         render_mode: str | None = None,
         engine: str | None = None,
         kwargs: dict[str, Any] | None = None,
         max_episode_steps: int | None = None,
+        time_limit: int | None = None,
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
         compress: bool = False,
@@ -39,8 +41,12 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
         """Make `num_envs` environments `env_id` on the server at `url`.
 
         vectorization: "sync", "async", "native" or "auto"; autoreset: "next_step", "same_step" or
-        "disabled", both as in gym_http_client.Client.env_create. The rest is as in RemoteEnv.
+        "disabled" (or Gymnasium's AutoresetMode), both as in gym_http_client.Client.env_create. The
+        rest is as in RemoteEnv.
         """
+        max_episode_steps = time_limit or max_episode_steps
+        if isinstance(autoreset, AutoresetMode):
+            autoreset = autoreset.name.lower()
         self._connection = Connection(
             url,
             token,
@@ -55,6 +61,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             render_mode=render_mode,
             max_episode_steps=max_episode_steps,
         )
+        weakref.finalize(self, self._connection.close)  # for who forgets to
         facts = self.remote = self._connection.facts  # env_info of the instance
         self.num_envs = facts["num_envs"]
         self.action_space, self.single_action_space = self._connection.action_spaces
@@ -72,7 +79,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             render_mode=render_mode,
             engine=engine,
             kwargs=kwargs,
-            max_episode_steps=max_episode_steps,
+            time_limit=max_episode_steps,
             token=token,
             timeout=timeout,
             compress=compress,
@@ -110,6 +117,11 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
     def close_extras(self, **kwargs: Any) -> None:
         if hasattr(self, "_connection"):  # which it hasn't where making it failed
             self._connection.close()
+
+    def __str__(self) -> str:
+        return f"<RemoteVectorEnv {self.num_envs} x {self._connection}>"
+
+    __repr__ = __str__
 
     def _infos(self, info: dict[str, Any]) -> dict[str, Any]:
         """`info` with its lists of num_envs as the object arrays that they were."""

@@ -171,6 +171,20 @@ def _decode_each(where: str, space: Space[Any], wire: Any, strict: bool) -> list
     ]
 
 
+def _check_sizes(where: str, shape: tuple[int, ...], wire: Any) -> None:
+    """That each item has the shape, before room is made for them all."""
+    for index, item in enumerate(wire):
+        inner: Any = item
+        for size in shape:
+            if not isinstance(inner, (list, np.ndarray)) or len(inner) != size:
+                raise BadValue(
+                    f"{where}[{index}]: expected an array of shape {list(shape)}, got {shown(item)}"
+                )
+            if not size:
+                break
+            inner = inner[0]
+
+
 def _check_list(where: str, wire: Any) -> None:
     if not isinstance(wire, list) and not (isinstance(wire, np.ndarray) and wire.ndim):
         raise BadValue(f"{where}: expected a list, got {shown(wire)}".removeprefix(": "))
@@ -180,6 +194,8 @@ def _decode_batch(where: str, space: Space[Any], wire: Any, strict: bool) -> Any
     """Several elements of `space`, as its batches are: stacked where they are numbers."""
     _check_list(where, wire)
     if type(space) in NUMBERS and len(wire):
+        # A batch's bounds are as large as the batch: first its elements have to be of a size.
+        _check_sizes(where, space.shape or (), wire)
         return _decode_part(where, batch_space(space, len(wire)), wire, strict)
     items = _decode_each(where, space, wire, strict)
     room: Any = create_empty_array(space, len(items))

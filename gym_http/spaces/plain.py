@@ -133,7 +133,7 @@ def _(space: Any, wire: Any, strict: bool = True) -> np.ndarray:
 @encode.register(spaces.MultiDiscrete)
 @encode.register(spaces.MultiBinary)
 def _(space: Any, value: Any) -> np.ndarray:
-    array = np.asarray(value)
+    array = np.array(value)  # a copy: the environment's next step may write into its own
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected an array of numbers, got {shown(value)}")
     if array.dtype.kind == "b" and space.dtype.kind != "b":

@@ -186,7 +186,7 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
         return msgspec.convert(provided, kind)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).rpartition(" - at ")
-        name = where.strip("`").removeprefix("$.")
+        name = where.strip("`").removeprefix("$.").partition("[")[0]
         raise BadValue(f"{name}: {_plain(reason)}, got {shown(given.get(name))}") from error
 
 

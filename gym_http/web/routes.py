@@ -51,7 +51,7 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
         body.kwargs or {},
         body.render_mode,
         integer("max_episode_steps", body.max_episode_steps, 1),
-        integer("num_envs", body.num_envs, 1),
+        integer("num_envs", body.num_envs, -(2**53), 2**53),  # the service knows how many may be
         body.vectorization,
         body.autoreset,
     )
