@@ -146,6 +146,19 @@ class Mirror(Odd):
         return self.last
 
 
+class Telling(Odd):
+    """Infos whose kind depends on the seed, and one that no process can send."""
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        self.seed = seed or 0
+        return super().reset(seed=seed)
+
+    def tell(self) -> Any:
+        mixed = [3, None, "word"][self.seed % 3]
+        number = [1, 0.5, 1][self.seed % 3]
+        return {"mixed": mixed, "number": number, "handle": lambda: None}
+
+
 class Slow(Odd):
     """A step takes `pause_s`."""
 
@@ -288,6 +301,7 @@ for kind in (
     Unruly,
     Unheard,
     Mirror,
+    Telling,
     Slow,
     Exits,
     Recurses,

@@ -1,5 +1,6 @@
 """gym_http.remote: an environment on a server is used as any other of Gymnasium."""
 
+import pickle
 import subprocess
 import sys
 import warnings
@@ -15,7 +16,7 @@ from nose2.tools import params
 
 from gym_http.remote import ENV_ID, RemoteEnv, RemoteVectorEnv
 from gym_http.remote.connection import MessagePackClient
-from tests.support import ROOT, ServerCase
+from tests.support import ROOT, ServerCase, get
 from tests.test_trajectories import ENVIRONMENTS, Known, bits
 
 CARTPOLE = Known("CartPole-v1")
@@ -226,6 +227,34 @@ class Wrappers(RemoteCase):
             told.append([*counted.length_queue, *counted.return_queue])
         self.assertEqual(told[0], told[1])
         self.assertEqual(len(told[0]), 12)
+
+
+class Ends(RemoteCase):
+    def test_a_time_limit_through_make(self):
+        env = self.make(time_limit=3)
+        env.reset(seed=1)
+        self.assertEqual([env.step(0)[3] for _ in range(3)], [False, False, True])
+        self.assertEqual(env.spec.max_episode_steps, 3)
+
+    def test_gymnasiums_own_name_for_an_autoreset(self):
+        envs = self.make_vec(autoreset=gymnasium.vector.AutoresetMode.SAME_STEP)
+        self.assertEqual(envs.remote["autoreset"], "same_step")
+
+    def test_one_that_nobody_closes(self):
+        code = (
+            "import gymnasium, gym_http.remote, sys\n"
+            f"make = lambda f, *n: f('{ENV_ID}', *n, url='{self.url}', env_id='Acrobot-v1')\n"
+            "one, two = make(gymnasium.make), make(gymnasium.make_vec, 2)\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertNotIn("Acrobot-v1", get(self.server, "/v1/envs/")[2]["envs"].values())
+
+    def test_copies(self):
+        env = self.direct()
+        for copying in (deepcopy, pickle.dumps):
+            with self.assertRaisesRegex(TypeError, "no copies"):
+                copying(env)
 
 
 class Observations(RemoteCase):

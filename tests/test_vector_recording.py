@@ -74,6 +74,17 @@ class Monitored(ServerCase):
         self.assertEqual(frames[0].shape, (400, 600, 3))
         self.assertEqual(len(frames), first + (autoreset == "next_step"))
 
+    def test_eight_films_at_a_time(self):
+        env = create(self.server, "CartPole-v1", num_envs=10)
+        directory = self.scratch / "many"
+        body = {"directory": str(directory), "video_callable": 1}
+        post(self.server, env + "/monitor/start/", body)
+        post(self.server, env + "/reset/", {"seed": 1})
+        for _ in range(6):
+            self.assertEqual(post(self.server, env + "/step/", {"action": [0] * 10})[0], 200)
+        post(self.server, env + "/monitor/close/")
+        self.assertEqual(len(list(directory.glob("*.mp4"))), 8)
+
 
 def lengths(dones, autoreset, only=None):
     """How long the episodes were, by the ends that the steps told of."""

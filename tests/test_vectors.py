@@ -244,6 +244,8 @@ class Episodes(unittest.TestCase):
 
 
 class Failing(ServerCase):
+    """Whatever one of them raises, a reset heals all, in processes as in one."""
+
     @params("sync", "async")
     def test_one_that_raises_ends_all_episodes(self, way):
         env = create(self.server, "CustomRaises-v0", num_envs=2, vectorization=way)
@@ -252,7 +254,46 @@ class Failing(ServerCase):
         self.assertEqual((status, reply["code"]), (500, "env_failed"))
         status, _, reply = post(self.server, env + "/step/", {"action": [0, 0]})
         self.assertEqual((status, reply["code"]), (400, "reset_needed"))
+        self.assertTrue(self.heals(env))
         self.assertEqual(post(self.server, env + "/close/")[2], {})
+
+    def heals(self, env):
+        post(self.server, env + "/reset/")
+        _, _, reply = post(self.server, env + "/step/", {"action": [0, 0]})
+        return reply["reward"] == [1.0, 1.0]
+
+    @params("sync", "async")
+    def test_options_that_are_refused(self, way):
+        env = create(self.server, "CustomRaises-v0", num_envs=2, vectorization=way)
+        status, _, reply = post(self.server, env + "/reset/", {"options": {"x": 1}})
+        self.assertEqual((status, reply["code"]), (400, "bad_value"), reply)
+        self.assertTrue(self.heals(env))
+
+    @params("sync", "async")
+    def test_nothing_to_draw(self, way):
+        env = create(self.server, "CustomOdd-v0", num_envs=2, vectorization=way)
+        post(self.server, env + "/reset/")
+        status, _, reply = get(self.server, env + "/render/")
+        self.assertEqual((status, reply["code"]), (400, "not_renderable"), reply)
+        self.assertTrue(self.heals(env))
+
+    @params("sync", "async")
+    def test_observations_of_a_wrong_shape(self, way):
+        kwargs = {"how": "shape"}
+        env = create(self.server, "CustomFaulty-v0", num_envs=2, vectorization=way, kwargs=kwargs)
+        post(self.server, env + "/reset/")
+        status, _, reply = post(self.server, env + "/step/", {"action": [0, 0]})
+        self.assertEqual((status, reply["code"]), (500, "env_failed"), reply)
+        self.assertEqual(post(self.server, env + "/reset/")[0], 200)
+
+    @params("sync", "async")
+    def test_infos_of_any_kind(self, way):
+        """Those that differ from one to the other, and what can't leave a process."""
+        env = create(self.server, "CustomTelling-v0", num_envs=3, vectorization=way)
+        _, _, reply = post(self.server, env + "/reset/", {"seed": [0, 1, 2]})
+        self.assertEqual(reply["info"]["mixed"], [3, None, "word"], reply)
+        self.assertEqual(reply["info"]["number"], [1.0, 0.5, 1.0])
+        self.assertNotIn("handle", [key for key, value in reply["info"].items() if any(value)])
 
     def test_a_process_that_dies_is_an_error_and_ends_with_its_instance(self):
         env = create(self.server, "CustomOdd-v0", num_envs=2, vectorization="async")
@@ -262,6 +303,7 @@ class Failing(ServerCase):
         os.kill(victims[0], signal.SIGKILL)
         status, _, reply = post(self.server, env + "/step/", {"action": [0, 0]})
         self.assertEqual((status, reply["code"]), (500, "env_failed"), reply)
+        self.assertIn("a process of it has died", reply["message"])
         self.assertEqual(post(self.server, env + "/close/")[0], 200)
         eventually(lambda: not Path(f"/proc/{victims[1]}").exists())
 

@@ -2,7 +2,7 @@
 
 from nose2.tools import params
 
-from tests.support import ServerCase, create, post
+from tests.support import ServerCase, create, get, post
 
 
 class Refused(ServerCase):
@@ -77,6 +77,27 @@ class Refused(ServerCase):
         body = {"options": {"reset_mask": [True, False]}}
         status, _, reply = post(self.server, env + "/reset/", body)
         self.assertEqual((status, reply["code"]), (400, "bad_value"))
+
+    def test_seeds_for_each_of_a_native_form(self):
+        env = create(self.server, num_envs=2, vectorization="native")
+        post(self.server, env + "/reset/", {"seed": 1})
+        status, _, reply = post(self.server, env + "/reset/", {"seed": [1, 2]})
+        self.assertEqual((status, reply["code"]), (400, "bad_value"))
+        self.assertEqual(post(self.server, env + "/step/", {"action": [1, 1]})[0], 200)
+
+    def test_more_than_can_be_drawn(self):
+        env = create(self.server, num_envs=65)
+        post(self.server, env + "/reset/")
+        status, _, reply = get(self.server, env + "/render/")
+        self.assertEqual((status, reply["code"]), (400, "not_renderable"), reply)
+        body = {"directory": str(self.scratch), "video_callable": True}
+        status, _, reply = post(self.server, env + "/monitor/start/", body)
+        self.assertEqual((status, reply["code"]), (400, "not_renderable"), reply)
+
+    def test_an_environment_of_another_server(self):
+        asked = {"env_id": "http/Remote-v0", "kwargs": {"url": "http://127.0.0.1:9"}}
+        status, _, reply = post(self.server, "/v1/envs/", asked)
+        self.assertEqual((status, reply["code"]), (400, "malformed_env_id"), reply)
 
     @params([0, 1], [0, 1, 2], 1, [[0, 1, 0]], [0, 1, None], "010", [])
     def test_actions(self, action):
