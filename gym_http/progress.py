@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gym_http.environments import Facts
 from gym_http.errors import BadValue, shown
 
 NEVER_RESET = "has not been reset yet"
@@ -32,11 +33,9 @@ class Stepped:
 class Progress:
     """Of one environment."""
 
-    num_envs: int | None = None
-
     def __init__(self) -> None:
         self.was_reset = False
-        self.obstacle: str | None = NEVER_RESET  # to a step
+        self._stopped: str | None = NEVER_RESET
         self.steps = 0
         self.episodes = 0  # finished
         self.last_return: float | None = None
@@ -44,9 +43,14 @@ class Progress:
         self._length = 0
         self._reward = 0.0
 
-    def stop(self, obstacle: str) -> None:
+    @property
+    def obstacle(self) -> str | None:
+        """Why no step can be made."""
+        return self._stopped
+
+    def stop(self, why: str) -> None:
         """No step until the next reset."""
-        self.obstacle = obstacle
+        self._stopped = why
 
     def reset_arguments(
         self, seed: Any, options: dict[str, Any] | None
@@ -58,7 +62,7 @@ class Progress:
 
     def begin(self, options: dict[str, Any] | None) -> Sequence[int]:
         """A reset has been made. Which episodes began?"""
-        self.was_reset, self.obstacle = True, None
+        self.was_reset, self._stopped = True, None
         self._length, self._reward = 0, 0.0
         return (0,)
 
@@ -85,8 +89,6 @@ class VectorProgress(Progress):
     """Of a vector environment. Steps count those of each environment; where one only resets
     itself, which is how "next_step" begins an episode, that is no step."""
 
-    num_envs: int
-
     def __init__(self, num_envs: int, autoreset: str, native: bool) -> None:
         """native: the environment's own vector form, which knows no seeds for each, and a
         reset_mask only where it is "disabled"."""
@@ -97,18 +99,13 @@ class VectorProgress(Progress):
         self._lengths = np.zeros(num_envs, np.int64)
         self._rewards = np.zeros(num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
-        self._stopped: str | None = NEVER_RESET
 
-    @property  # type: ignore[override]
+    @property
     def obstacle(self) -> str | None:
         if self._stopped is None and self._autoreset == "disabled" and self._ended.any():
             ended = shown(np.flatnonzero(self._ended).tolist())
             return f"has environments that ended their episodes, {ended} (options.reset_mask)"
         return self._stopped
-
-    @obstacle.setter
-    def obstacle(self, why: str | None) -> None:
-        self._stopped = why
 
     def reset_arguments(
         self, seed: Any, options: dict[str, Any] | None
@@ -180,3 +177,10 @@ class VectorProgress(Progress):
         self._rewards[which] = 0.0
         self._ended = self._ended & ~which
         return indices
+
+
+def progress_of(facts: Facts) -> Progress:
+    """The one that an environment of these facts begins with."""
+    if facts.num_envs is None or facts.autoreset is None:
+        return Progress()
+    return VectorProgress(facts.num_envs, facts.autoreset, facts.vectorization == "native")

@@ -26,7 +26,7 @@ from gym_http.backends import BACKENDS
 from gym_http.blame import environments_own_code, refusal_of
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, end, end_recording
-from gym_http.environments import Facts, Recipe
+from gym_http.environments import Recipe
 from gym_http.errors import (
     GymHTTPError,
     NotRenderable,
@@ -38,7 +38,7 @@ from gym_http.frames import MOST_FRAMES, present_frames
 from gym_http.info import wire_info
 from gym_http.ledger import Ledger
 from gym_http.outcomes import Created, Observed, SpaceDescription, Transition
-from gym_http.progress import MONITOR, Progress, VectorProgress
+from gym_http.progress import MONITOR, progress_of
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
 from gym_http.recording.video import require_encoder
@@ -99,7 +99,7 @@ class Service:
                 facts=facts,
                 created=now,
                 last_used=now,
-                progress=_progress(facts),
+                progress=progress_of(facts),
                 pending_seed=seed,
             )
         )
@@ -330,13 +330,6 @@ class Service:
             raise NotStoppable("this server was started by something else, which has to stop it")
         log.info("shutdown was asked for")
         self.on_shutdown()
-
-
-def _progress(facts: Facts) -> Progress:
-    if facts.num_envs is None:
-        return Progress()
-    native = facts.vectorization == "native"
-    return VectorProgress(facts.num_envs, facts.autoreset or "next_step", native)
 
 
 def _described(env: Any, which: str) -> SpaceDescription:
