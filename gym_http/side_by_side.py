@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -153,6 +154,9 @@ def _all_alive() -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError, AlreadyPendingCallError) as error:
+        # A frame of a broken pipe's holds a buffer that crashes Python 3.12.1 when the garbage
+        # collector finds it (BytesIO.getbuffer, in a cycle).
+        traceback.clear_frames(error.__traceback__)
         raise RuntimeError("a process of it has died: close the instance, make another") from error
 
 

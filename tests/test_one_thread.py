@@ -1,19 +1,18 @@
 """What draws with OpenGL is called on one thread, whichever asks."""
 
 import importlib.util
+import io
 import sys
 import threading
 import unittest
 from ctypes.util import find_library
-from functools import partial
 
 import numpy as np
+from PIL import Image
 
 from gym_http.backends.one_thread import OneThread, draws_with_opengl
-from gym_http.environments import Recipe
-from gym_http.service import Service
 from tests.custom_envs import Odd, Raises
-from tests.support import at_once, eventually
+from tests.support import ServerCase, at_once, create, eventually, get, post
 
 
 class Telling(Odd):
@@ -58,27 +57,21 @@ class Calls(unittest.TestCase):
 
 
 @unittest.skipUnless(importlib.util.find_spec("mujoco"), "mujoco is not installed")
-class Mujoco(unittest.TestCase):
+class Mujoco(ServerCase):
+    """On a server: in this process its OpenGL libraries don't get along with PyTorch's."""
+
     @unittest.skipIf(
         sys.platform == "linux" and not (find_library("EGL") or find_library("OSMesa")),
         "libEGL is not installed",
     )
     def test_frames_are_no_black_ones_on_any_thread(self):
-        service = Service()
-        self.addCleanup(service.close_all)
         for num_envs in (None, 2):
-            one = service.create(Recipe("HalfCheetah-v5", num_envs=num_envs)).instance_id
-            service.reset(one, seed=1)
-            frames: list = []
-            show = partial(self.show, service, one, frames)
-            for _ in range(2):
-                at_once(show)
-            self.assertEqual(len(frames), 2 * (num_envs or 1))
-            for frame in frames:
-                self.assertGreater(np.mean(frame), 50)
-
-    def show(self, service, instance_id, frames):
-        frames += service.render(instance_id)
+            env = create(self.server, "HalfCheetah-v5", num_envs=num_envs)
+            post(self.server, env + "/reset/", {"seed": 1})
+            for _ in range(4):
+                status, _, picture = get(self.server, env + "/render/")
+                self.assertEqual(status, 200, picture)
+                self.assertGreater(np.mean(Image.open(io.BytesIO(picture))), 50)
 
     def test_others_stay_on_the_callers(self):
         self.assertFalse(draws_with_opengl(Odd()))
