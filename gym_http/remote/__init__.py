@@ -13,7 +13,8 @@ Without the import: `gymnasium.make("gym_http.remote:http/Remote-v0", …)`.
 
 import gymnasium
 
-from gym_http.remote.env import ENV_ID, RemoteEnv
+from gym_http.remote.env import RemoteEnv
+from gym_http.remote.spec import ENV_ID
 from gym_http.remote.vector import RemoteVectorEnv
 from gym_http.spaces import space_from_description
 

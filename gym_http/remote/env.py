@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import weakref
 from typing import Any
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
 
 from gym_http.remote.connection import Connection, observed
+from gym_http.remote.spec import Specified, metadata_of, spec_of
 
-ENV_ID = "http/Remote-v0"
 
-
-class RemoteEnv(gymnasium.Env[Any, Any]):
+class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
     """An environment that lives on a server. Everything in it does: its time limit, its random
     numbers and its frames. Source of the methods: gymnasium.Env.
     """
@@ -76,15 +73,6 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             compress=compress,
         )
 
-    @property
-    def spec(self) -> EnvSpec:
-        """What makes such an environment anew, and says of it what the remote one's spec does."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec) -> None:  # gymnasium.make has its own
-        self._spec = told(spec, self.remote)
-
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
@@ -109,28 +97,3 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return f"<RemoteEnv {self._connection}>"
 
     __repr__ = __str__
-
-
-def metadata_of(facts: dict[str, Any]) -> dict[str, Any]:
-    mode = facts["render_mode"]
-    return {"render_modes": [] if mode is None else [mode], "render_fps": facts["render_fps"]}
-
-
-def spec_of(facts: dict[str, Any], **arguments: Any) -> EnvSpec:
-    spec = EnvSpec(
-        ENV_ID,
-        entry_point="gym_http.remote.env:RemoteEnv",
-        vector_entry_point="gym_http.remote.vector:RemoteVectorEnv",
-        kwargs={name: value for name, value in arguments.items() if value is not None},
-    )
-    return told(spec, facts)
-
-
-def told(spec: EnvSpec, facts: dict[str, Any]) -> EnvSpec:
-    """A copy of `spec` with what the remote environment's says of itself. A copy, for of its own
-    Gymnasium would take the time limit for one that it has to keep."""
-    spec = copy.deepcopy(spec)
-    spec.max_episode_steps = facts["max_episode_steps"]
-    spec.reward_threshold = facts["reward_threshold"]
-    spec.nondeterministic = facts["nondeterministic"]
-    return spec

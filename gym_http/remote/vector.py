@@ -6,14 +6,13 @@ import weakref
 from typing import Any
 
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from gym_http.remote.connection import Connection, observed
-from gym_http.remote.env import metadata_of, spec_of, told
+from gym_http.remote.spec import Specified, metadata_of, spec_of
 
 
-class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
+class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: ignore[misc]
     """A vector environment that lives on a server: one request a step, however many there are.
 
     Source of the methods: gymnasium.vector.VectorEnv.
@@ -84,15 +83,6 @@ class RemoteVectorEnv(VectorEnv[Any, Any, np.ndarray]):
             timeout=timeout,
             compress=compress,
         )
-
-    @property
-    def spec(self) -> EnvSpec:
-        """What makes such an environment anew, and says of it what the remote one's spec does."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, spec: EnvSpec) -> None:  # gymnasium.make_vec has its own
-        self._spec = told(spec, self.remote)
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
