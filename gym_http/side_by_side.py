@@ -15,7 +15,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -72,7 +72,8 @@ class Sync(_Infos, SyncVectorEnv):
         try:
             super().__init__([partial(self._build, build)] * num_envs, autoreset_mode=mode)
         except BaseException:
-            self.close_extras()
+            with suppress(Exception):  # what went wrong first is what matters
+                self.close_extras()
             raise
 
     def _build(self, build: Build) -> gymnasium.Env[Any, Any]:
