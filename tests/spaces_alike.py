@@ -80,7 +80,8 @@ def texts(draw):
 
 
 multi_binaries = st.builds(
-    spaces.MultiBinary, st.one_of(st.integers(1, 5), st.lists(st.integers(1, 3), min_size=1))
+    spaces.MultiBinary,
+    st.one_of(st.integers(1, 5), st.lists(st.integers(1, 3), min_size=1, max_size=3)),
 )
 plain = st.one_of(boxes(), discretes(), multi_discretes(), multi_binaries, texts())
 arrays = st.one_of(boxes(), discretes())

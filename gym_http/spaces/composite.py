@@ -176,7 +176,7 @@ def _check_sizes(where: str, shape: tuple[int, ...], wire: Any) -> None:
     for index, item in enumerate(wire):
         inner: Any = item
         for size in shape:
-            if not isinstance(inner, (list, np.ndarray)) or len(inner) != size:
+            if not _is_list(inner) or len(inner) != size:
                 raise BadValue(
                     f"{where}[{index}]: expected an array of shape {list(shape)}, got {shown(item)}"
                 )
@@ -185,8 +185,12 @@ def _check_sizes(where: str, shape: tuple[int, ...], wire: Any) -> None:
             inner = inner[0]
 
 
+def _is_list(wire: Any) -> bool:
+    return isinstance(wire, list) or (isinstance(wire, np.ndarray) and wire.ndim > 0)
+
+
 def _check_list(where: str, wire: Any) -> None:
-    if not isinstance(wire, list) and not (isinstance(wire, np.ndarray) and wire.ndim):
+    if not _is_list(wire):
         raise BadValue(f"{where}: expected a list, got {shown(wire)}".removeprefix(": "))
 
 
