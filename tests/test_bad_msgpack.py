@@ -155,7 +155,8 @@ class Bodies(unittest.TestCase):
                 peak = tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
-            self.assertLess(peak, 500_000 + 4 * len(body), body[:80])
+            # A byte may be a list, of which Python 3.13 makes thousands before it has enough.
+            self.assertLess(peak, 500_000 + 100 * len(body), body[:80])
 
 
 class Generated(unittest.TestCase):
