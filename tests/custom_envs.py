@@ -159,6 +159,40 @@ class Telling(Odd):
         return {"mixed": mixed, "number": number, "handle": lambda: None}
 
 
+class Reuses(Odd):
+    """The same arrays each time, overwritten."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    observation_space = spaces.Box(0, 9, (2,), np.float64)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.buffer, self.frame = np.zeros(2), np.zeros((8, 8, 3), np.uint8)
+
+    def observe(self) -> Any:
+        self.buffer[:] = self.time
+        return self.buffer
+
+    def tell(self) -> Any:
+        return {"array": self.buffer}
+
+    def render(self) -> Any:
+        return self.frame
+
+    def step(self, action: Any) -> Any:
+        self.frame += 1
+        return super().step(action)
+
+
+class Unsendable(Odd):
+    """Raises what no process can send."""
+
+    def step(self, action: Any) -> Any:
+        error = ValueError("with a function in it")
+        error.function = lambda: None  # type: ignore[attr-defined]
+        raise error
+
+
 class Slow(Odd):
     """A step takes `pause_s`."""
 
@@ -302,6 +336,8 @@ for kind in (
     Unheard,
     Mirror,
     Telling,
+    Reuses,
+    Unsendable,
     Slow,
     Exits,
     Recurses,

@@ -83,7 +83,8 @@ class OnTheWire(unittest.TestCase):
         (EITHER, [True, 0]), (EITHER, [0, 0, 0]), (EITHER, [-1, 0]), (EITHER, None),
         (WORDS, "ab"), (WORDS, ["a", 1]), (WORDS, None), (WORDS, {}), (WORDS, 3),
         (STACK, 0.5), (STACK, [0.5]), (STACK, [[0.5, 2.0]]), (STACK, [[0.5, 0.5], [0.5]]),
-        (STACK, [np.array(0.5)]), (STACK, np.array(0.5)), (STACK, np.zeros((2, 3))), (STACK, None),
+        (STACK, np.zeros((60_000, 0))), (STACK, [np.array(0.5)]),
+        (STACK, np.array(0.5)), (STACK, np.zeros((2, 3))), (STACK, None),
     )  # fmt: skip
     def test_refused(self, space, wire):
         self.refuse(space, wire)

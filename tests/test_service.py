@@ -240,6 +240,16 @@ class Verbs(unittest.TestCase):
             self.create("CustomUnheard-v0")
         self.assertEqual(self.service.instances(), {})
 
+    def test_answers_share_nothing_with_the_environment(self):
+        """One that writes each step into the same arrays, while an answer is on its way."""
+        one = self.create("CustomReuses-v0")
+        first = self.service.reset(one)
+        frame = self.service.render(one)[0]
+        self.service.step(one, 0)
+        self.assertEqual(first.observation.tolist(), [0.0, 0.0])
+        self.assertEqual(first.info["array"].tolist(), [0.0, 0.0])
+        self.assertEqual(frame.max(), 0)
+
     def test_numbers_that_json_cannot_say_arrive_here(self):
         one = self.create("CustomUnruly-v0")
         self.service.reset(one)

@@ -287,6 +287,15 @@ class Failing(ServerCase):
         self.assertEqual(post(self.server, env + "/reset/")[0], 200)
 
     @params("sync", "async")
+    def test_an_exception_that_no_process_can_send(self, way):
+        env = create(self.server, "CustomUnsendable-v0", num_envs=2, vectorization=way)
+        post(self.server, env + "/reset/")
+        status, _, reply = post(self.server, env + "/step/", {"action": [0, 0]})
+        self.assertEqual((status, reply["code"]), (500, "env_failed"))
+        self.assertIn("with a function in it", reply["message"])
+        self.assertEqual(post(self.server, env + "/reset/")[0], 200)
+
+    @params("sync", "async")
     def test_infos_of_any_kind(self, way):
         """Those that differ from one to the other, and what can't leave a process."""
         env = create(self.server, "CustomTelling-v0", num_envs=3, vectorization=way)
