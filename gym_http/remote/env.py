@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import gymnasium
 
-from gym_http.remote.connection import Connection, observed
-from gym_http.remote.spec import Specified, metadata_of, spec_of
+from gym_http.remote.connection import observed
+from gym_http.remote.spec import Specified, metadata_of
 
 
 class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
@@ -42,36 +41,20 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
 
         Raises gymnasium.error.UnregisteredEnv, DependencyNotInstalled, Error.
         """
-        max_episode_steps = time_limit or max_episode_steps
-        self._connection = Connection(
+        self._open(
             url,
             token,
             timeout,
             compress,
+            time_limit=time_limit or max_episode_steps,
             env_id=env_id,
             engine=engine,
             kwargs=kwargs,
             render_mode=render_mode,
-            max_episode_steps=max_episode_steps,
         )
-        weakref.finalize(self, self._connection.close)  # for who forgets to
-        facts = self.remote = self._connection.facts  # env_info of the instance
         self.action_space, _ = self._connection.action_spaces
         self.observation_space, _ = self._connection.observation_spaces
-        self.render_mode = facts["render_mode"]
-        self.metadata = metadata_of(facts)
-        self._spec = spec_of(
-            facts,
-            url=url,
-            env_id=env_id,
-            render_mode=render_mode,
-            engine=engine,
-            kwargs=kwargs,
-            time_limit=max_episode_steps,
-            token=token,
-            timeout=timeout,
-            compress=compress,
-        )
+        self.metadata = metadata_of(self.remote)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

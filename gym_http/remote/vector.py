@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from gym_http.remote.connection import Connection, observed
-from gym_http.remote.spec import Specified, metadata_of, spec_of
+from gym_http.remote.connection import observed
+from gym_http.remote.spec import Specified, metadata_of
 
 
 class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: ignore[misc]
@@ -43,14 +42,14 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: igno
         "disabled" (or Gymnasium's AutoresetMode), both as in gym_http_client.Client.env_create. The
         rest is as in RemoteEnv.
         """
-        max_episode_steps = time_limit or max_episode_steps
         if isinstance(autoreset, AutoresetMode):
             autoreset = autoreset.name.lower()
-        self._connection = Connection(
+        self._open(
             url,
             token,
             timeout,
             compress,
+            time_limit=time_limit or max_episode_steps,
             env_id=env_id,
             num_envs=num_envs,
             vectorization=vectorization,
@@ -58,31 +57,12 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: igno
             engine=engine,
             kwargs=kwargs,
             render_mode=render_mode,
-            max_episode_steps=max_episode_steps,
         )
-        weakref.finalize(self, self._connection.close)  # for who forgets to
-        facts = self.remote = self._connection.facts  # env_info of the instance
-        self.num_envs = facts["num_envs"]
+        self.num_envs = self.remote["num_envs"]
         self.action_space, self.single_action_space = self._connection.action_spaces
         self.observation_space, self.single_observation_space = self._connection.observation_spaces
-        self.render_mode = facts["render_mode"]
-        mode = AutoresetMode[facts["autoreset"].upper()]
-        self.metadata = {**metadata_of(facts), "autoreset_mode": mode}
-        self._spec = spec_of(
-            facts,
-            url=url,
-            env_id=env_id,
-            num_envs=num_envs,
-            vectorization=vectorization,
-            autoreset=autoreset,
-            render_mode=render_mode,
-            engine=engine,
-            kwargs=kwargs,
-            time_limit=max_episode_steps,
-            token=token,
-            timeout=timeout,
-            compress=compress,
-        )
+        mode = AutoresetMode[self.remote["autoreset"].upper()]
+        self.metadata = {**metadata_of(self.remote), "autoreset_mode": mode}
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None

@@ -147,7 +147,7 @@ def _(space: spaces.Graph, value: Any) -> dict[str, Any]:
         return {"nodes": nodes, "edges": None, "edge_links": None}
     if space.edge_space is None:
         raise ValueError("expected a graph without edges")
-    edges, links = _encode_batch(space.edge_space, value.edges), np.asarray(value.edge_links)
+    edges, links = _encode_batch(space.edge_space, value.edges), np.array(value.edge_links)
     if links.dtype.kind not in "iu":
         raise TypeError(f"expected edge links, pairs of node numbers, got {shown(links)}")
     return {"nodes": nodes, "edges": edges, "edge_links": links}
