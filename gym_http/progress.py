@@ -141,7 +141,7 @@ class VectorProgress(Progress):
         return self._start(which)
 
     def outcome(self, reward: Any, terminated: Any, truncated: Any) -> tuple[Any, Any, Any]:
-        rewards = np.asarray(reward)
+        rewards = np.array(reward)  # a copy, as of all that is answered
         if rewards.dtype.kind not in "biuf" or rewards.shape != (self.num_envs,):
             raise ValueError(f"expected {self.num_envs} rewards, got {shown(reward)}")
         if rewards.dtype.kind != "f":

@@ -330,25 +330,9 @@ class Frames(Odd):
 
 
 for kind in (
-    Nested,
-    Raises,
-    Unruly,
-    Unheard,
-    Mirror,
-    Telling,
-    Reuses,
-    Unsendable,
-    Slow,
-    Exits,
-    Recurses,
-    Faulty,
-    Tells,
-    Third,
-    OddFrames,
-    Forks,
-    Odd,
-    Frames,
-):
+    Nested, Raises, Unruly, Unheard, Mirror, Telling, Reuses, Unsendable, Slow, Exits, Recurses,
+    Faulty, Tells, Third, OddFrames, Forks, Odd, Frames,
+):  # fmt: skip
     gymnasium.register(f"Custom{kind.__name__}-v0", entry_point=kind)
 gymnasium.register(
     "CustomFactory-v0", entry_point=lambda length=3: Odd(length=length), max_episode_steps=2
