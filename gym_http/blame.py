@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import TracebackType
+from typing import Any, NoReturn
 
 from gym_http.errors import BadValue, EnvFailed, GymHTTPError
 from gym_http.progress import FAILED, Progress
@@ -14,22 +15,42 @@ from gym_http.progress import FAILED, Progress
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def environments_own_code(
-    env_id: str, verb: str, progress: Progress | None = None
-) -> Iterator[None]:
-    """What the environment raises becomes EnvFailed, and its episode is over."""
-    try:
-        yield
-    except GymHTTPError:
-        raise
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and in_main_thread():
-            raise  # somebody's Ctrl-C, not the environment's
-        if progress is not None:
-            progress.stop(FAILED)
-        log.exception("%s failed in %s", env_id, verb)
-        raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
+def raise_blamed(
+    error: BaseException, env_id: str, verb: str, progress: Progress | None = None
+) -> NoReturn:
+    """Raise EnvFailed for what an environment's code has raised; its episode is over. Our own
+    errors, and somebody's Ctrl-C, are raised as they are."""
+    if isinstance(error, GymHTTPError):
+        raise error
+    if isinstance(error, KeyboardInterrupt) and in_main_thread():
+        raise error
+    if progress is not None:
+        progress.stop(FAILED)
+    log.error("%s failed in %s", env_id, verb, exc_info=error)
+    raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
+
+
+class environments_own_code:
+    """A context in which what the environment raises becomes EnvFailed, and its episode is over."""
+
+    __slots__ = ("_env_id", "_progress", "_verb")
+
+    def __init__(self, env_id: str, verb: str, progress: Progress | None = None) -> None:
+        self._env_id = env_id
+        self._verb = verb
+        self._progress = progress
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            raise_blamed(error, self._env_id, self._verb, self._progress)
 
 
 @contextmanager

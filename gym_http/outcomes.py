@@ -1,20 +1,19 @@
-"""What the service's verbs answer."""
+"""What the service's verbs answer. Structs are made ten times as fast as dataclasses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True)
-class Created:
+
+class Created(Struct, frozen=True):
     instance_id: str
     env_id: str  # the one that serves
     warning: str | None
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """What reset answers. info_dropped: paths in info that could not be carried."""
 
     observation: Any
@@ -22,8 +21,7 @@ class Observed:
     info_dropped: list[str]
 
 
-@dataclass(frozen=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """What step answers: a float and booleans, or of a vector environment arrays of num_envs.
 
     Source: gymnasium.Env.step; done is terminated or truncated.
@@ -38,8 +36,16 @@ class Transition:
     info_dropped: list[str]
 
 
-@dataclass(frozen=True)
-class SpaceDescription:
+class Rollout(Struct, frozen=True):
+    """What rollout answers. steps: how many were made; fields: those that were asked for, by name
+    (`gym_http.rollout.FIELDS`)."""
+
+    steps: int
+    fields: dict[str, Any]
+    info_dropped: list[str]
+
+
+class SpaceDescription(Struct, frozen=True):
     """single: of one environment of a vector environment's; None where it is a single one."""
 
     info: dict[str, Any]

@@ -6,11 +6,11 @@ reset and step, and answer with what began and ended by it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from gym_http.environments import Facts
 from gym_http.errors import BadValue, shown
@@ -21,13 +21,33 @@ FAILED = "has failed in its last call"
 MONITOR = "has a monitor since the middle of its episode"
 
 
-@dataclass(frozen=True)
-class Stepped:
-    """What a step did. stepped: (which environment, reward, done); begun: whose next episode has
-    begun by itself, before its step (`first`) or after it."""
+class Stepped(Struct, frozen=True):
+    """What a step did.
 
-    stepped: Sequence[tuple[int, float, bool]]
-    begun: Sequence[int] = ()
+    reward, done: a float and a bool, or arrays of num_envs. resetting: which ones have only reset
+    themselves; starting: whose next episode has begun by itself. Both are arrays of num_envs
+    booleans, or None for none.
+    """
+
+    reward: Any
+    done: Any
+    resetting: np.ndarray | None = None
+    starting: np.ndarray | None = None
+
+    def begun(self) -> list[int]:
+        """Whose next episode has begun by itself."""
+        return [] if self.starting is None else _numbers(self.starting)
+
+    def each(self) -> Iterator[tuple[int, float, bool]]:
+        """(which environment, its reward, whether its episode ended), of those that stepped."""
+        if isinstance(self.done, bool):
+            yield 0, self.reward, self.done
+            return
+        for which, (reward, done) in enumerate(
+            zip(self.reward.tolist(), self.done.tolist(), strict=True)
+        ):
+            if self.resetting is None or not self.resetting[which]:
+                yield which, reward, done
 
 
 class Progress:
@@ -78,7 +98,7 @@ class Progress:
         if done:
             self.stop(ENDED)
             self._finish(self._length, self._reward)
-        return Stepped(((0, reward, done),))
+        return Stepped(reward, done)
 
     def _finish(self, length: int, reward: float) -> None:
         self.episodes += 1
@@ -97,12 +117,13 @@ class VectorProgress(Progress):
         self._autoreset = autoreset
         self._native = native
         self._lengths = np.zeros(num_envs, np.int64)
-        self._rewards = np.zeros(num_envs)
-        self._ended = np.zeros(num_envs, np.bool_)
+        self._returns = np.zeros(num_envs)
+        self._ended = np.zeros(num_envs, np.bool_)  # in the last step
+        self._some_ended = False
 
     @property
     def obstacle(self) -> str | None:
-        if self._stopped is None and self._autoreset == "disabled" and self._ended.any():
+        if self._stopped is None and self._autoreset == "disabled" and self._some_ended:
             ended = shown(np.flatnonzero(self._ended).tolist())
             return f"has environments that ended their episodes, {ended} (options.reset_mask)"
         return self._stopped
@@ -138,45 +159,105 @@ class VectorProgress(Progress):
         if options and "reset_mask" in options:
             which = options["reset_mask"]
         self.was_reset, self._stopped = True, None
-        return self._start(which)
+        self._clear(which)
+        self._ended = self._ended & ~which
+        self._some_ended = bool(self._ended.any())
+        return _numbers(which)
 
     def outcome(self, reward: Any, terminated: Any, truncated: Any) -> tuple[Any, Any, Any]:
+        return self.rewards(reward), self.flags(terminated), self.flags(truncated)
+
+    def rewards(self, reward: Any) -> np.ndarray:
+        """(num_envs,) floats. Raises ValueError."""
         rewards = np.array(reward)  # a copy, as of all that is answered
         if rewards.dtype.kind not in "biuf" or rewards.shape != (self.num_envs,):
             raise ValueError(f"expected {self.num_envs} rewards, got {shown(reward)}")
         if rewards.dtype.kind != "f":
             rewards = rewards.astype(np.float64)
-        flags = []
-        for given in (terminated, truncated):
-            flag = np.asarray(given).astype(np.bool_, casting="safe")
-            if flag.shape != (self.num_envs,):
-                raise ValueError(f"expected {self.num_envs} booleans, got {shown(given)}")
-            flags.append(flag)
-        return rewards, flags[0], flags[1]
+        return rewards
+
+    def flags(self, given: Any) -> np.ndarray:
+        """(num_envs,) booleans. Raises TypeError, ValueError."""
+        flags = np.array(given)
+        if flags.dtype != np.bool_:
+            flags = flags.astype(np.bool_, casting="safe")
+        if flags.shape != (self.num_envs,):
+            raise ValueError(f"expected {self.num_envs} booleans, got {shown(given)}")
+        return flags
 
     def step(self, reward: np.ndarray, done: np.ndarray) -> Stepped:
-        began: Sequence[int] = ()
-        stepped = np.ones(self.num_envs, np.bool_)
-        if self._autoreset == "next_step":
-            stepped = ~self._ended
-            began = self._start(self._ended)
-        self._lengths[stepped] += 1
-        self._rewards[stepped] += reward[stepped]
-        self.steps += int(stepped.sum())
-        self._ended = done & stepped
-        for which in np.flatnonzero(self._ended):
-            self._finish(int(self._lengths[which]), float(self._rewards[which]))
-        made = [(int(i), float(reward[i]), bool(done[i])) for i in np.flatnonzero(stepped)]
-        if self._autoreset == "same_step":
-            began = self._start(self._ended)
-        return Stepped(made, began)
+        resetting = self._ended if self._some_ended and self._autoreset == "next_step" else None
+        self.steps += self.num_envs
+        self._lengths += 1
+        self._returns += reward
+        if resetting is not None:
+            self.steps -= int(np.count_nonzero(resetting))
+            self._clear(resetting)
+            done = done & ~resetting
+        count = int(np.count_nonzero(done))
+        self._ended, self._some_ended = done, count > 0
+        if count == 0:
+            return Stepped(reward, done, resetting, resetting)
+        last = _numbers(done)[-1]
+        self._finish(int(self._lengths[last]), float(self._returns[last]))
+        self.episodes += count - 1
+        if self._autoreset != "same_step":
+            return Stepped(reward, done, resetting, resetting)
+        self._clear(done)
+        return Stepped(reward, done, None, done)
 
-    def _start(self, which: np.ndarray) -> Sequence[int]:
-        indices = np.flatnonzero(which).tolist()
-        self._lengths[which] = 0
-        self._rewards[which] = 0.0
-        self._ended = self._ended & ~which
-        return indices
+    def advance(self, rewards: np.ndarray, done: np.ndarray) -> None:
+        """As many calls of `step`: (steps, num_envs) each. Not where autoreset is "disabled"."""
+        count = len(done)
+        waits = self._autoreset == "next_step"  # an end's next row only resets
+        ended, resetting = done, np.zeros_like(done)
+        if waits:
+            ended = done & ~np.concatenate((self._ended[None], done[:-1]))
+            if np.count_nonzero(ended) < np.count_nonzero(done):  # not by their environments' rules
+                ended = done.copy()
+                ended[0] &= ~self._ended
+                for index in range(1, count):
+                    ended[index] &= ~ended[index - 1]
+            resetting = np.concatenate((self._ended[None], ended[:-1]))
+        self.steps += done.size - int(np.count_nonzero(resetting))
+        endings = np.flatnonzero(ended)
+        if endings.size:
+            row, which = divmod(int(endings[-1]), self.num_envs)
+            self.episodes += endings.size - 1
+            self._finish(*self._until(row, which, rewards, ended, resetting))
+        # Each one's last row before its running episode: of an end, or of its reset; -1 for none.
+        breaks = ended | resetting if waits else ended
+        last = np.where(breaks.any(axis=0), count - 1 - breaks[::-1].argmax(axis=0), -1)
+        kept = last < 0
+        counted = np.arange(count)[:, None] > last
+        self._lengths = np.where(kept, self._lengths, 0) + counted.sum(axis=0)
+        begun = np.where(kept, self._returns, 0.0)[None]
+        # Row by row, as the steps would have been added: sums come out equal to the last bit.
+        self._returns = np.cumsum(np.concatenate((begun, np.where(counted, rewards, 0.0))), axis=0)[
+            -1
+        ]
+        self._ended = ended[-1] if waits else np.zeros_like(self._ended)
+        self._some_ended = bool(self._ended.any())
+
+    def _until(
+        self, row: int, which: int, rewards: np.ndarray, ended: np.ndarray, resetting: np.ndarray
+    ) -> tuple[int, float]:
+        """(length, return) of the episode of one environment that ended in that row."""
+        breaks = np.flatnonzero(ended[:row, which] | resetting[:row, which])
+        first = int(breaks[-1]) + 1 if breaks.size else 0
+        length = 0 if breaks.size else int(self._lengths[which])
+        total = 0.0 if breaks.size else float(self._returns[which])
+        for reward in rewards[first : row + 1, which].tolist():
+            total += reward
+        return length + row + 1 - first, total
+
+    def _clear(self, which: np.ndarray) -> None:
+        np.putmask(self._lengths, which, 0)
+        np.putmask(self._returns, which, 0.0)
+
+
+def _numbers(mask: np.ndarray) -> list[int]:
+    return list(mask.nonzero()[0].tolist())
 
 
 def progress_of(facts: Facts) -> Progress:

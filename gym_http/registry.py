@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
+from gym_http import spaces
 from gym_http.backends.contract import Backend
 from gym_http.environments import Facts
 from gym_http.errors import Busy, InstanceLost, UnknownInstance
@@ -24,7 +25,7 @@ from gym_http.recording.recorder import Recorder
 MOST_WAITING = 8  # calls on one instance
 
 
-@dataclass
+@dataclass(slots=True)
 class Instance:
     """One environment and what the server knows of it. Touched under a lease only."""
 
@@ -40,10 +41,48 @@ class Instance:
     lock: Any = field(default_factory=threading.Lock)
     waiting: int = 0
     closed: bool = False
+    # The rows of `spaces` for this environment: looking them up takes as long as using them.
+    decode: Callable[..., Any] = field(init=False)  # an action
+    encode: Callable[..., Any] = field(init=False)  # an observation
+
+    def __post_init__(self) -> None:
+        self.decode = spaces.decode.dispatch(type(self.env.action_space))
+        self.encode = spaces.encode.dispatch(type(self.env.observation_space))
 
     @property
     def env_id(self) -> str:
         return self.facts.env_id
+
+
+class Lease:
+    """`with` it, the instance is the caller's. A class: a generator's context takes four times as
+    long, and every call has one."""
+
+    __slots__ = ("_instance", "_instance_id", "_registry", "_wait_s")
+
+    def __init__(self, registry: Registry, instance_id: str, wait_s: float | None) -> None:
+        self._registry = registry
+        self._instance_id = instance_id
+        self._wait_s = wait_s
+
+    def __enter__(self) -> Instance:
+        registry = self._registry
+        instance = self._instance = registry.find(self._instance_id)
+        if not instance.lock.acquire(False):
+            registry.wait(instance, self._wait_s)
+        if instance.closed:
+            instance.lock.release()
+            raise UnknownInstance(self._instance_id)
+        instance.last_used = registry.clock()
+        return instance
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._instance.lock.release()
 
 
 class Registry:
@@ -52,7 +91,7 @@ class Registry:
     def __init__(
         self, clock: Callable[[], float], busy_timeout_s: float, ledger: Ledger | None = None
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self._busy_timeout_s = busy_timeout_s
         self._ledger = Ledger(None) if ledger is None else ledger
         self._instances: dict[str, Instance] = {}
@@ -78,31 +117,23 @@ class Registry:
     def peek(self, instance_id: str) -> Instance:
         """The instance, to be looked at only: its numbers, each of which is whole, without
         waiting for a call on it. Raises UnknownInstance, InstanceLost."""
-        return self._find(instance_id)
+        return self.find(instance_id)
 
-    @contextmanager
-    def lease(self, instance_id: str, wait_s: float | None = None) -> Iterator[Instance]:
-        """The instance, for this caller alone. Raises UnknownInstance, InstanceLost, Busy.
+    def lease(self, instance_id: str, wait_s: float | None = None) -> Lease:
+        """A context with the instance, for this caller alone. Entering it raises UnknownInstance,
+        InstanceLost, Busy.
 
         wait_s: for the calls before this one; the setting by default.
         """
-        instance = self._find(instance_id)
-        if not instance.lock.acquire(blocking=False):
-            self._wait(instance, self._busy_timeout_s if wait_s is None else wait_s)
-        try:
-            if instance.closed:
-                raise UnknownInstance(instance_id)
-            instance.last_used = self._clock()
-            yield instance
-        finally:
-            instance.lock.release()
+        return Lease(self, instance_id, wait_s)
 
-    def _wait(self, instance: Instance, wait_s: float) -> None:
-        """Take the instance's lock within `wait_s`. Raises Busy.
+    def wait(self, instance: Instance, wait_s: float | None) -> None:
+        """Take the instance's lock within `wait_s`, or the setting. For Lease. Raises Busy.
 
         Only so many may wait: each occupies one of the server's threads, and those who wait for
         a call that doesn't return would in the end keep everybody else from being served.
         """
+        wait_s = self._busy_timeout_s if wait_s is None else wait_s
         name = f"Instance_id {instance.instance_id}"
         with self._lock:
             if instance.waiting >= MOST_WAITING:
@@ -122,7 +153,8 @@ class Registry:
             self._instances.pop(instance.instance_id, None)
             self._ledger.closed(instance.instance_id)
 
-    def _find(self, instance_id: str) -> Instance:
+    def find(self, instance_id: str) -> Instance:
+        """For Lease. Raises UnknownInstance, InstanceLost."""
         instance = self._instances.get(instance_id)
         if instance is None:
             if self._ledger.lost(instance_id):

@@ -21,9 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, catalogue, spaces
+from gym_http import __version__, catalogue, playing, spaces
 from gym_http.backends import BACKENDS
-from gym_http.blame import environments_own_code, refusal_of
+from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, end, end_recording
 from gym_http.environments import Recipe
@@ -32,21 +32,20 @@ from gym_http.errors import (
     NotRenderable,
     NotStoppable,
     RecordingOpen,
-    ResetNeeded,
 )
 from gym_http.frames import MOST_FRAMES, present_frames
-from gym_http.info import wire_info
 from gym_http.ledger import Ledger
-from gym_http.outcomes import Created, Observed, SpaceDescription, Transition
+from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Transition
 from gym_http.progress import MONITOR, progress_of
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
 from gym_http.recording.video import require_encoder
 from gym_http.registry import Instance, Registry
+from gym_http.rollout import rollout
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
 from gym_http.settings import Settings
-from gym_http.vectors import with_last_encoded
+from gym_http.tape import Plan
 
 log = logging.getLogger(__name__)
 
@@ -162,20 +161,7 @@ class Service:
         Raises UnknownInstance, Busy, BadValue, EnvFailed. Source: gymnasium.Env.reset.
         """
         with self._registry.lease(instance_id) as instance:
-            progress = instance.progress
-            seed = instance.pending_seed if seed is None else seed
-            seed, options = progress.reset_arguments(seed, options)
-            with environments_own_code(instance.env_id, "reset", progress):
-                with refusal_of(options, progress):
-                    # A copy: some take what they know out of it.
-                    value, info = instance.env.reset(seed=seed, options=options and {**options})
-                observation = spaces.encode(instance.env.observation_space, value)
-                carried = wire_info(with_last_encoded(instance.env, info))
-            instance.pending_seed = None
-            begun = progress.begin(options)
-            if instance.recorder is not None:
-                instance.recorder.reset(begun)
-            return Observed(observation, *carried)
+            return playing.reset(instance, seed, options)
 
     def step(self, instance_id: str, action: Any, render: bool = False) -> Transition:
         """Advance an environment by one step.
@@ -188,20 +174,15 @@ class Service:
         Source: gymnasium.Env.step.
         """
         with self._registry.lease(instance_id) as instance:
-            progress = instance.progress
-            if progress.obstacle is not None:
-                raise _reset_needed(instance)
-            native = spaces.decode(instance.env.action_space, action)
-            with environments_own_code(instance.env_id, "step", progress):
-                value, *outcome, info = instance.env.step(native)
-                reward, terminated, truncated = progress.outcome(*outcome)
-                observation = spaces.encode(instance.env.observation_space, value)
-                carried = wire_info(with_last_encoded(instance.env, info))
-            done = terminated | truncated
-            stepped = progress.step(reward, done)
-            if instance.recorder is not None:
-                instance.recorder.step(stepped)
-            return Transition(observation, reward, done, terminated, truncated, *carried)
+            return playing.step(instance, action)
+
+    def rollout(self, instance_id: str, plan: Plan) -> Rollout:
+        """Make many steps, of actions given or drawn, until an episode ends or through such ends.
+
+        Raises UnknownInstance, Busy, ResetNeeded, BadValue, EnvFailed.
+        """
+        with self._registry.lease(instance_id) as instance:
+            return rollout(instance, plan, self._settings.max_rollout_steps)
 
     def render(self, instance_id: str) -> Sequence[Any]:
         """A list of the present frame of each environment, or a tuple of the one where it is
@@ -211,7 +192,7 @@ class Service:
         """
         with self._registry.lease(instance_id) as instance:
             if not instance.progress.was_reset:
-                raise _reset_needed(instance)
+                playing.require_running(instance)
             with environments_own_code(instance.env_id, "render"):
                 frames = present_frames(instance.env, instance.facts.num_envs)
             if any(frame is None for frame in frames):
@@ -337,8 +318,3 @@ def _described(env: Any, which: str) -> SpaceDescription:
     return SpaceDescription(
         spaces.describe(getattr(env, which)), None if single is None else spaces.describe(single)
     )
-
-
-def _reset_needed(instance: Instance) -> ResetNeeded:
-    obstacle = instance.progress.obstacle
-    return ResetNeeded(f"Instance_id {instance.instance_id} {obstacle}: reset it first")

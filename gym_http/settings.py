@@ -36,6 +36,9 @@ class Settings:
     max_num_envs: int = knob(
         4096, "Most environments that one instance may hold (num_envs of a vector environment)."
     )
+    max_rollout_steps: int = knob(
+        10_000, "Most steps that one rollout request may make.", "--max-rollout"
+    )
     data_dir: Path = knob(
         DATA_DIR,
         "Where the scoreboard is kept.",
@@ -58,6 +61,7 @@ class Settings:
         for name, least in (
             ("port", 0),
             ("max_num_envs", 1),
+            ("max_rollout_steps", 1),
             ("threads", 1),
             ("busy_timeout_s", 0),
             ("max_body_bytes", 1),

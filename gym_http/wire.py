@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
+from gym_http import pixels
 from gym_http.errors import BadValue, InvalidJSON, InvalidMessagePack, shown
 
 JSON_INFINITY = 1e100
@@ -25,6 +28,8 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
 _PLAIN = {bool, int, float, str, type(None)}
+_SMALL = 4096  # bytes that are copied sooner than looked at
+_FEW = 32  # numbers that a list's methods are done with before an array's begin
 _MOST_DIMENSIONS = 64  # NumPy's
 _LONGEST_OF_NOTHING = 2**16  # an axis of an array without elements: it costs no bytes to claim
 
@@ -55,6 +60,21 @@ def _depth(body: bytes) -> int:
     return int(levels.max(initial=0))
 
 
+def from_short_json(body: bytes, kind: type[Struct]) -> Struct | None:
+    """The `kind` that `body` is, in one go; None where it is none, or may be nested too deep."""
+    if len(body) > DEEPEST:
+        return None
+    try:
+        return _decoder(kind).decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+@lru_cache(maxsize=None)
+def _decoder(kind: type[Struct]) -> msgspec.json.Decoder[Struct]:
+    return msgspec.json.Decoder(kind)
+
+
 def to_json(value: Any) -> bytes:
     """`value` as JSON: plain values, msgspec Structs, NumPy arrays of numbers at the leaves."""
     return _json_encoder.encode(value)
@@ -75,13 +95,28 @@ def json_text(text: str) -> Any:
 
 def numbers(array: np.ndarray) -> Any:
     """`array.tolist()`, with what JSON can't say written by the rule above."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        listed = np.asarray(array.astype(np.float64)).astype(object)
-        listed[np.isposinf(array)] = JSON_INFINITY
-        listed[np.isneginf(array)] = -JSON_INFINITY
-        listed[np.isnan(array)] = None
-        return listed.tolist()
-    return _carried(array).tolist()
+    if array.dtype.kind == "f":
+        if array.size <= _FEW and array.ndim == 1 and array.dtype.itemsize <= 8:
+            listed = array.tolist()
+            if math.isfinite(sum(listed)):  # else one of them isn't, or their sum overflows
+                return listed
+        if np.count_nonzero(np.isfinite(array)) < array.size:
+            listed = np.asarray(array.astype(np.float64)).astype(object)
+            listed[np.isposinf(array)] = JSON_INFINITY
+            listed[np.isneginf(array)] = -JSON_INFINITY
+            listed[np.isnan(array)] = None
+            return listed.tolist()
+        if array.dtype.itemsize > 8:  # a long double: no other machine reads it
+            return array.astype(np.float64).tolist()
+    return array.tolist()
+
+
+def _json_text(value: Any) -> Any:
+    if type(value) is not np.ndarray:
+        return _json_leaf(value)
+    if value.size >= pixels.LEAST_SIZE and pixels.fits(value):
+        return msgspec.Raw(pixels.json_of(value))
+    return numbers(value)
 
 
 def _json_leaf(value: Any) -> Any:
@@ -136,13 +171,13 @@ def _checked(value: Any, depth: int) -> Any:
 def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
     """As lists, (2**40, 0) and the like would fill the memory: nobody makes lists of an array that
     a caller sent before its shape is checked."""
-    if not isinstance(dtype, str) or not _DTYPE.fullmatch(dtype):
+    kind = _dtype_of(dtype) if isinstance(dtype, str) and len(dtype) < 4 else None
+    if kind is None:
         raise InvalidMessagePack(f"{shown(dtype)} is no dtype of numbers, such as '<f4' or '|u1'")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
         raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
     if not all(type(size) is int and size >= 0 for size in shape):
         raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
-    kind = np.dtype(dtype)
     if math.prod(shape) * kind.itemsize != len(data):
         raise InvalidMessagePack(
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"
@@ -162,14 +197,36 @@ def _msgpack_leaf(value: Any) -> Any:
     if isinstance(value, np.generic):
         return _carried(np.asarray(value)).item()
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf":
+        carried = _carried_as(value.dtype)
+        if carried is None:
             return value.tolist()  # strings, say: lists, as in JSON
-        array = _carried(np.asarray(value))  # a subclass has its own idea of a view
-        if array.dtype.str[0] == ">" or not array.flags.c_contiguous:
-            array = array.astype(array.dtype.newbyteorder("<"), order="C")
-        data = array.reshape(-1).view(np.uint8).data
-        return {"dtype": array.dtype.str, "shape": array.shape, "data": data}
+        dtype, name = carried
+        if dtype is not value.dtype:
+            value = value.astype(dtype)
+        if value.nbytes < _SMALL or not value.flags.c_contiguous:
+            data: Any = value.tobytes()  # in C order, whatever the order in memory
+        else:
+            data = value.data  # without another copy
+        return {"dtype": name, "shape": value.shape, "data": data}
     raise TypeError(f"nothing encodes a {type(value).__name__}")
+
+
+@lru_cache(maxsize=256)
+def _carried_as(dtype: np.dtype) -> tuple[np.dtype, str] | None:
+    """(the dtype that arrays of this one are carried in, its name); None: these aren't numbers."""
+    if dtype.kind not in "biuf":
+        return None
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        dtype = np.dtype(np.float64)
+    elif dtype.str[0] == ">":
+        dtype = dtype.newbyteorder("<")
+    return dtype, dtype.str
+
+
+@lru_cache(maxsize=256)
+def _dtype_of(name: str) -> np.dtype | None:
+    """The dtype of numbers of that name; None where it is none."""
+    return np.dtype(name) if _DTYPE.fullmatch(name) else None
 
 
 def _carried(array: np.ndarray) -> np.ndarray:
@@ -178,5 +235,5 @@ def _carried(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64) if is_long else array
 
 
-_json_encoder = msgspec.json.Encoder(enc_hook=_json_leaf)
+_json_encoder = msgspec.json.Encoder(enc_hook=_json_text)
 _msgpack_encoder = msgspec.msgpack.Encoder(enc_hook=_msgpack_leaf)

@@ -12,7 +12,7 @@ ENV_INFO = {"gym_version": "1.0", "env_id": "CartPole-v1", "engine": "gymnasium"
 
 
 def one_step(reward, done):
-    return Stepped(((0, reward, done),))
+    return Stepped(reward, done)
 
 
 class Recordings(unittest.TestCase):

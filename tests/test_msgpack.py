@@ -235,6 +235,7 @@ class SameValues(ServerCase):
             "POST /v1/envs/": {"env_id": "CartPole-v0"},
             "POST monitor/start/": [{"directory": place} for place in dirs],
             "POST reset/": {"seed": 4},
+            "POST rollout/": {"actions": [action], "on_done": "reset"},
             "POST step/": {"action": action},
             "POST monitor/close/": {},
             "POST observation_space/contains/": {"value": action},

@@ -33,12 +33,12 @@ class Knobs(unittest.TestCase):
     def test_flags(self):
         got = read_settings(
             ["-l", "::1", "-p", "80", "--import", "a", "--import", "b", "--strict-ids",
-             "--max-num-envs", "7",
+             "--max-num-envs", "7", "--max-rollout", "8",
              "--data-dir", "/d", "--threads", "2", "--busy-timeout", "0.5", "--max-body", "9",
              "--shutdown-timeout", "3", "--log-level", "error"]
         )  # fmt: skip
         self.assertEqual(
-            got, Settings("::1", 80, ("a", "b"), True, 7, Path("/d"), 2, 0.5, 9, 3, "error")
+            got, Settings("::1", 80, ("a", "b"), True, 7, 8, Path("/d"), 2, 0.5, 9, 3, "error")
         )
 
     def test_variables(self):
@@ -62,6 +62,7 @@ class Knobs(unittest.TestCase):
         {"port": -1},
         {"threads": 0},
         {"max_num_envs": 0},
+        {"max_rollout_steps": 0},
         {"busy_timeout_s": -1.0},
         {"max_body_bytes": 0},
         {"shutdown_timeout_s": 0},

@@ -100,17 +100,18 @@ class Recorder:
     def step(self, made: Stepped) -> None:
         """A step has been made."""
         self._shot = None
-        for which, reward, done in made.stepped:
+        begun = made.begun()
+        for which, reward, done in made.each():
             track = self._tracks[which]
             track.length += 1
             track.reward += reward
             if done:  # the episode first: no trouble with its last frame may cost it
                 self._finish(track)
-            if track.video is not None and which not in made.begun:  # else it shows the next one
+            if track.video is not None and which not in begun:  # else it shows the next one
                 track.video.add()
             if done:
                 self._end_video(track)
-        for which in made.begun:
+        for which in begun:
             self._begin(which)
 
     def close(self) -> None:

@@ -103,8 +103,8 @@ def _(space: spaces.Sequence) -> dict[str, Any]:
 @decode.register
 def _(space: spaces.Sequence, wire: Any, strict: bool = True) -> Any:
     if space.stack:
-        return _decode_batch("", space.feature_space, wire, strict)
-    return tuple(_decode_each("", space.feature_space, wire, strict))
+        return decode_batch("", space.feature_space, wire, strict)
+    return tuple(decode_list("", space.feature_space, wire, strict))
 
 
 @encode.register
@@ -127,12 +127,12 @@ def _(space: spaces.Graph) -> dict[str, Any]:
 def _(space: spaces.Graph, wire: Any, strict: bool = True) -> spaces.GraphInstance:
     if not isinstance(wire, dict) or wire.keys() != set(GRAPH_PARTS):
         raise BadValue(f"expected an object with the keys {list(GRAPH_PARTS)}, got {shown(wire)}")
-    nodes = _decode_batch(".nodes", space.node_space, wire["nodes"], strict)
+    nodes = decode_batch(".nodes", space.node_space, wire["nodes"], strict)
     if wire["edges"] is None and wire["edge_links"] is None:
         return spaces.GraphInstance(nodes, None, None)
     if space.edge_space is None:
         raise BadValue(f".edges: expected null, got {shown(wire['edges'])}")
-    edges = _decode_batch(".edges", space.edge_space, wire["edges"], strict)
+    edges = decode_batch(".edges", space.edge_space, wire["edges"], strict)
     pairs = spaces.Box(0, max(len(wire["nodes"]) - 1, 0), (len(wire["edges"]), 2), np.int32)
     links = _decode_part(".edge_links", pairs, wire["edge_links"], strict)
     if strict and not len(wire["nodes"]) and len(wire["edges"]):
@@ -164,7 +164,7 @@ def _decode_part(where: str, space: Space[Any], wire: Any, strict: bool) -> Any:
         raise BadValue(f"{where}{separator}{error.message}") from error
 
 
-def _decode_each(where: str, space: Space[Any], wire: Any, strict: bool) -> list[Any]:
+def decode_list(where: str, space: Space[Any], wire: Any, strict: bool) -> list[Any]:
     _check_list(where, wire)
     return [
         _decode_part(f"{where}[{index}]", space, item, strict) for index, item in enumerate(wire)
@@ -194,14 +194,14 @@ def _check_list(where: str, wire: Any) -> None:
         raise BadValue(f"{where}: expected a list, got {shown(wire)}".removeprefix(": "))
 
 
-def _decode_batch(where: str, space: Space[Any], wire: Any, strict: bool) -> Any:
+def decode_batch(where: str, space: Space[Any], wire: Any, strict: bool) -> Any:
     """Several elements of `space`, as its batches are: stacked where they are numbers."""
     _check_list(where, wire)
     if type(space) in NUMBERS and len(wire):
         # A batch's bounds are as large as the batch: first its elements have to be of a size.
         _check_sizes(where, space.shape or (), wire)
         return _decode_part(where, batch_space(space, len(wire)), wire, strict)
-    items = _decode_each(where, space, wire, strict)
+    items = decode_list(where, space, wire, strict)
     room: Any = create_empty_array(space, len(items))
     return concatenate(space, items, room) if items else room
 

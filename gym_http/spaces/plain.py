@@ -17,6 +17,14 @@ from gym_http.wire import numbers
 NUMBERS = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
+_PLAIN_TYPES: dict[str, set[type]] = {
+    "b": {bool},
+    "i": {int},
+    "u": {int},
+    "f": {int, float},
+}  # what needs no look at
+
+
 # ---- Discrete: an integer
 
 
@@ -32,16 +40,13 @@ def _(space: spaces.Discrete) -> dict[str, Any]:
 
 @decode.register
 def _(space: spaces.Discrete, wire: Any, strict: bool = True) -> Any:
-    if isinstance(wire, np.ndarray) and wire.size == 1 and wire.ndim < 2:
-        wire = wire.item()
-    if isinstance(wire, list) and len(wire) == 1:  # R and Matlab have no scalars
-        wire = wire[0]
-    number = _integer(wire)
+    number = wire if type(wire) is int else _integer(_only(wire))
     first, last = int(space.start), int(space.start) + int(space.n) - 1
     if number is None or (strict and not first <= number <= last):
         raise BadValue(f"expected an integer from {first} to {last}, got {shown(wire)}")
     element = space.dtype.type(number)
-    if strict and not space.contains(element):  # a subclass may leave some out
+    if strict and type(space) is not spaces.Discrete and not space.contains(element):
+        # A subclass may leave some out.
         raise BadValue(f"{number} is not an element of the space")
     return element
 
@@ -121,10 +126,10 @@ def _(space: Any, wire: Any, strict: bool = True) -> np.ndarray:
     if isinstance(wire, (np.ndarray, np.generic)):
         if not strict:
             return np.asarray(wire)
-        array = _cast(space, np.asarray(wire))
+        array = _cast(space, np.asarray(wire), space.shape)
     else:
         array = _gathered(space, wire)
-    if array is None or (strict and not space.contains(array)):
+    if array is None or (strict and not _lies_in(space, array)):
         raise BadValue(f"expected {_bounds(space)}, got {shown(wire)}")
     return array
 
@@ -134,6 +139,8 @@ def _(space: Any, wire: Any, strict: bool = True) -> np.ndarray:
 @encode.register(spaces.MultiBinary)
 def _(space: Any, value: Any) -> np.ndarray:
     array = np.array(value)  # a copy: the environment's next step may write into its own
+    if array.shape == space.shape and array.dtype.kind in "iuf":
+        return array
     if array.dtype.kind not in "biuf":
         raise TypeError(f"expected an array of numbers, got {shown(value)}")
     if array.dtype.kind == "b" and space.dtype.kind != "b":
@@ -148,6 +155,13 @@ def _(space: Any, value: Any) -> np.ndarray:
 # ---- what the rows share
 
 
+def _only(wire: Any) -> Any:
+    """What is in an array, or in a list, of one: R and Matlab have no scalars."""
+    if isinstance(wire, np.ndarray) and wire.size == 1 and wire.ndim < 2:
+        wire = wire.item()
+    return wire[0] if isinstance(wire, list) and len(wire) == 1 else wire
+
+
 def _integer(wire: Any) -> int | None:
     """1 and 1.0 are integers on the wire; true, "1" and 0.5 are not."""
     if isinstance(wire, bool):
@@ -160,19 +174,45 @@ def _integer(wire: Any) -> int | None:
         return None
 
 
-def _cast(space: Any, array: np.ndarray) -> np.ndarray | None:
+def _cast(space: Any, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """`array` in the space's dtype; None where an integer one can't hold its numbers."""
-    if space.shape == (1,) and array.shape == ():
+    if shape == (1,) and array.shape == ():
         array = array.reshape(1)
-    if array.shape != space.shape:
-        raise BadValue(f"expected an array of shape {list(space.shape)}, got {list(array.shape)}")
+    if array.shape != shape:
+        raise BadValue(f"expected an array of shape {list(shape)}, got {list(array.shape)}")
     if (array.dtype.kind == "b") != (space.dtype.kind == "b"):
         raise BadValue(f"expected {_noun(space.dtype.kind)}, got an array of {array.dtype}")
+    if array.dtype == space.dtype:
+        return array
     with np.errstate(all="ignore"):
         cast = array.astype(space.dtype)
     if space.dtype.kind != "f" and not np.array_equal(cast, array):
         return None
     return cast
+
+
+def decode_rows(space: Any, array: np.ndarray) -> np.ndarray:
+    """(steps, …) array of as many elements. Raises BadValue where one isn't."""
+    rows = _cast(space, array, (len(array), *space.shape))
+    if rows is None or not _lies_in(space, rows):
+        raise BadValue(f"expected elements of {shown(space)}")
+    return rows
+
+
+def _lies_in(space: Any, array: np.ndarray) -> bool:
+    """`space.contains` of an array that has its shape and dtype, or of one with as many rows of
+    those, in a third of the time."""
+    if type(space) is spaces.Box:
+        return bool(((space.low <= array) & (array <= space.high)).all())
+    if type(space) is spaces.Discrete:
+        last = space.start + (space.n - 1)
+        return bool(((space.start <= array) & (array <= last)).all())
+    if type(space) is spaces.MultiBinary:
+        return bool((array <= 1).all() and (array >= 0).all())
+    if type(space) is spaces.MultiDiscrete:
+        last = space.start + (space.nvec - 1)  # array - start might overflow
+        return bool(((space.start <= array) & (array <= last)).all())
+    return bool(space.contains(array))
 
 
 def _gathered(space: Any, wire: Any) -> np.ndarray | None:
@@ -197,6 +237,9 @@ def _flatten(
     if rest:
         if not isinstance(wire, list) or len(wire) != rest[0]:
             raise BadValue(f"expected an array of shape {list(shape)}, got {shown(wire)}")
+        if len(rest) == 1 and set(map(type, wire)) <= _PLAIN_TYPES[kind]:
+            flat.extend(wire)
+            return
         for item in wire:
             _flatten(item, rest[1:], kind, flat, shape)
         return

@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 from gym_http import errors
 from gym_http.service import Service
 from gym_http.settings import Settings
-from gym_http.web.compression import LEAST_BYTES, compressed
+from gym_http.web.compression import dressed
 from gym_http.web.exchange import Call, Reply, Route, answer, error_reply, unexpected
 from gym_http.web.routes import ROUTES
 
@@ -112,13 +112,8 @@ def _read_body() -> None:
 
 def _response(reply: Reply) -> flask.Response:
     wanted = flask.request.headers.get("Accept-Encoding", "")
-    body, coding = compressed(reply.body, reply.content_type, wanted)
-    response = flask.Response(body, reply.status, content_type=reply.content_type)
-    if coding is not None:
-        response.headers["Content-Encoding"] = coding
-    if len(reply.body) >= LEAST_BYTES:  # a cache may not give everybody the same
-        response.headers["Vary"] = "Accept, Accept-Encoding"
-    return response
+    body, headers = dressed(reply.body, reply.content_type, wanted)
+    return flask.Response(body, reply.status, headers)
 
 
 def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:

@@ -15,7 +15,23 @@ LEAST_BYTES = 1400  # what goes in one packet anyway
 LEVEL = 1  # frames shrink about as far as at higher ones, in a fraction of the time
 
 
-def compressed(body: bytes, content_type: str, accept_encoding: str) -> tuple[bytes, str | None]:
+def dressed(
+    body: bytes, content_type: str, accept_encoding: str | None
+) -> tuple[bytes, list[tuple[str, str]]]:
+    """(the body as it is sent, all headers)."""
+    if len(body) < LEAST_BYTES:
+        return body, [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    body, coding = compressed(body, content_type, accept_encoding)
+    headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+    if coding is not None:
+        headers.append(("Content-Encoding", coding))
+    headers.append(("Vary", "Accept, Accept-Encoding"))  # not everybody gets the same
+    return body, headers
+
+
+def compressed(
+    body: bytes, content_type: str, accept_encoding: str | None
+) -> tuple[bytes, str | None]:
     """(the body as it shall be sent, its Content-Encoding)."""
     if not accept_encoding or len(body) < LEAST_BYTES or content_type.startswith("image/"):
         return body, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -33,19 +33,17 @@ from gym_http.web.schema import Body, NothingReply
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A request to a known route."""
 
     path: Mapping[str, str]  # the variables in the route's path
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
     body: bytes = b""
     content_type: str = ""
     accept: str = ""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     status: int
     content_type: str
     body: bytes
@@ -70,12 +68,13 @@ class Route:
     body: type[Body] | type[dict] | None = None
     query: type[Body] | None = None
     msgpack: type[msgspec.Struct] | None = None  # the reply instead of Raw, to who asks for it
+    hot: bool = False  # answered in front of Flask
 
 
 def answer(route: Route, service: Service, call: Call) -> Reply:
     """Check the request, call the service, write the reply. Never raises."""
     try:
-        arguments: dict[str, Any] = dict(call.path)
+        arguments: dict[str, Any] = {**call.path}
         if route.body is not None:
             arguments["body"] = _body(route.body, call)
         if route.query is not None:
@@ -107,9 +106,9 @@ def unexpected(where: str) -> Internal:
 
 
 def _reply(value: Any, accept: str) -> Reply:
-    if isinstance(value, Raw):
+    if type(value) is Raw:
         return Reply(200, value.content_type, value.body)
-    if isinstance(value, NothingReply) and reply_type(accept) == JSON:
+    if type(value) is NothingReply and reply_type(accept) == JSON:
         return Reply(200, _type_of_nothing(accept), b"{}")
     return _encoded(200, value, accept)
 
@@ -135,6 +134,10 @@ def _body(kind: Any, call: Call) -> Any:
     Elsewhere old clients send anything, so that of what isn't MessagePack only an object is
     looked into.
     """
+    if kind is not dict and speaks_json(call.content_type):
+        plain = wire.from_short_json(call.body, kind)
+        if plain is not None and _nothing_absent(plain):
+            return plain
     needed = kind is dict or bool(_required(kind))
     if speaks_msgpack(call.content_type):
         value = wire.from_msgpack(call.body) if call.body or needed else {}
@@ -188,6 +191,33 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
         reason, _, where = str(error).rpartition(" - at ")
         name = where.strip("`").removeprefix("$.").partition("[")[0]
         raise BadValue(f"{name}: {_plain(reason)}, got {shown(given.get(name))}") from error
+
+
+def _nothing_absent(body: msgspec.Struct) -> bool:
+    """Whether no field has a value that may mean that it was not provided."""
+    for name in _doubtful(type(body)):
+        value = getattr(body, name)
+        if value is None or value == "" or value == []:
+            return False
+    return True
+
+
+@lru_cache(maxsize=None)
+def _doubtful(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that may have such a value; that of a Flag, say, can't."""
+
+    def takes(type_: Any, given: Any) -> bool:
+        try:
+            msgspec.convert(given, type_)
+        except msgspec.ValidationError:
+            return False
+        return True
+
+    return tuple(
+        knob.name
+        for knob in msgspec.structs.fields(kind)
+        if takes(knob.type, None) or takes(knob.type, "") or takes(knob.type, [])
+    )
 
 
 def _absent(kind: type[Body], name: str, value: Any) -> bool:

@@ -30,5 +30,6 @@ def reply_type(accept: str) -> str:
     return _bare(preferred) if speaks_msgpack(preferred) and quality > 0 else JSON
 
 
+@lru_cache(maxsize=64)
 def _bare(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()

@@ -12,6 +12,7 @@ from gym_http.environments import Recipe
 from gym_http.errors import BadValue, MissingParameter, shown
 from gym_http.frames import png_of, require_pictures
 from gym_http.service import Service
+from gym_http.tape import Plan
 from gym_http.web import schema
 from gym_http.web.arguments import (
     directory_of,
@@ -89,7 +90,7 @@ def env_close(service: Service, instance_id: str) -> schema.NothingReply:
 # ---- an environment's life
 
 
-@route("POST", ENV + "reset/", schema.ResetReply, body=schema.ResetBody)
+@route("POST", ENV + "reset/", schema.ResetReply, body=schema.ResetBody, hot=True)
 def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> schema.ResetReply:
     """Begin an episode."""
     options = {} if body.options == [] else body.options
@@ -99,7 +100,7 @@ def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> sch
     return schema.ResetReply(seen.observation, seen.info, seen.info_dropped or UNSET)
 
 
-@route("POST", ENV + "step/", schema.StepReply, body=schema.StepBody)
+@route("POST", ENV + "step/", schema.StepReply, body=schema.StepBody, hot=True)
 def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schema.StepReply:
     """Advance the environment by one step."""
     try:
@@ -117,6 +118,16 @@ def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schem
         seen.truncated,
         seen.info_dropped or UNSET,
     )
+
+
+@route("POST", ENV + "rollout/", schema.RolloutReply, body=schema.RolloutBody, hot=True)
+def env_rollout(
+    service: Service, body: schema.RolloutBody, instance_id: str
+) -> schema.RolloutReply:
+    """Advance the environment by many steps."""
+    sample = integer("sample", body.sample, 1)
+    made = service.rollout(instance_id, Plan(body.actions, sample, body.on_done, body.fields))
+    return schema.RolloutReply(made.steps, **made.fields, info_dropped=made.info_dropped or UNSET)
 
 
 @route("GET", ENV + "render/", "image/png", msgpack=schema.FrameReply)

@@ -55,6 +55,16 @@ class StepBody(Body):
     render: Flag = False
 
 
+class RolloutBody(Body):
+    arrays = frozenset({"actions"})
+    empty_list = frozenset({"actions", "fields"})
+
+    actions: Any = None
+    sample: Integer | None = None
+    on_done: str = "stop"
+    fields: list[str] | None = None
+
+
 class MonitorStartBody(Body):
     directory: str
     force: Flag = False
@@ -133,6 +143,22 @@ class StepReply(msgspec.Struct):
     info: dict[str, Any]
     terminated: Any
     truncated: Any
+    info_dropped: list[str] | UnsetType = UNSET
+
+
+class RolloutReply(msgspec.Struct):
+    """Of each step, in order; rewards, done, terminated and truncated are arrays of (steps,), or
+    (steps, num_envs). Fields that weren't asked for are left out."""
+
+    steps: int
+    observations: Any = UNSET
+    rewards: Any = UNSET
+    terminated: Any = UNSET
+    truncated: Any = UNSET
+    done: Any = UNSET
+    final_observations: Any = UNSET
+    actions: Any = UNSET
+    infos: list[dict[str, Any]] | UnsetType = UNSET
     info_dropped: list[str] | UnsetType = UNSET
 
 

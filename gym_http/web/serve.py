@@ -12,6 +12,7 @@ What Granian leaves to its user is done here:
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.util
@@ -36,6 +37,7 @@ from gym_http.ledger import Ledger
 from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.web.app import create_app
+from gym_http.web.hot import Front
 from gym_http.web.supervisor import (
     ENDING,
     Respawned,
@@ -125,7 +127,10 @@ def _load_worker(settings: Settings, run_dir: Path) -> Any:
     ending = (main, settings.shutdown_timeout_s, run_dir)
     threading.Thread(target=_end_with, args=ending, daemon=True).start()
     _close_when_told_to_end(service)
-    app = create_app(settings, service)
+    app = Front(create_app(settings, service))
+    # What has been imported stays: the garbage collector, which would write to all of it, and so
+    # take 20 MB that are shared with the main process, need never look at it.
+    gc.freeze()
     with suppress(OSError):
         (run_dir / "loaded").touch()
     return app

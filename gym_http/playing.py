@@ -1,0 +1,67 @@
+"""What may be done with a leased instance: reset it, step it, roll it out.
+
+Here wire values become native ones and native ones wire values, the environment's own code is
+called, and its instance's progress and recorder are told.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gym_http.blame import environments_own_code, raise_blamed, refusal_of
+from gym_http.errors import ResetNeeded
+from gym_http.info import wire_info
+from gym_http.outcomes import Observed, Transition
+from gym_http.registry import Instance
+from gym_http.vectors import with_last_encoded
+
+
+def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Observed:
+    """Begin an episode. Raises BadValue, EnvFailed."""
+    progress, env = instance.progress, instance.env
+    seed = instance.pending_seed if seed is None else seed
+    seed, options = progress.reset_arguments(seed, options)
+    with environments_own_code(instance.env_id, "reset", progress):
+        with refusal_of(options, progress):
+            # A copy: some take what they know out of it.
+            value, info = env.reset(seed=seed, options=options and {**options})
+        observation = instance.encode(env.observation_space, value)
+        carried = _told(instance, info)
+    instance.pending_seed = None
+    begun = progress.begin(options)
+    if instance.recorder is not None:
+        instance.recorder.reset(begun)
+    return Observed(observation, *carried)
+
+
+def step(instance: Instance, action: Any) -> Transition:
+    """Advance by one step. Raises ResetNeeded, BadValue, EnvFailed."""
+    progress, env = instance.progress, instance.env
+    require_running(instance)
+    native = instance.decode(env.action_space, action)
+    try:
+        value, reward, terminated, truncated, info = env.step(native)
+        reward, terminated, truncated = progress.outcome(reward, terminated, truncated)
+        observation = instance.encode(env.observation_space, value)
+        told, dropped = _told(instance, info)
+    except BaseException as error:
+        raise_blamed(error, instance.env_id, "step", progress)
+    done = terminated | truncated
+    stepped = progress.step(reward, done)
+    if instance.recorder is not None:
+        instance.recorder.step(stepped)
+    return Transition(observation, reward, done, terminated, truncated, told, dropped)
+
+
+def _told(instance: Instance, info: Any) -> tuple[dict[str, Any], list[str]]:
+    """(info as wire values, what had to be left out)."""
+    if type(info) is dict and not info:
+        return {}, []
+    return wire_info(with_last_encoded(instance.env, info))
+
+
+def require_running(instance: Instance) -> None:
+    """Raises ResetNeeded where no step can be made."""
+    obstacle = instance.progress.obstacle
+    if obstacle is not None:
+        raise ResetNeeded(f"Instance_id {instance.instance_id} {obstacle}: reset it first")

@@ -1,0 +1,72 @@
+"""Many steps in one call, which a leased instance makes without a round trip for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gym_http import playing
+from gym_http.columns import ColumnTape
+from gym_http.errors import BadValue, shown
+from gym_http.outcomes import Rollout
+from gym_http.registry import Instance
+from gym_http.spaces import batches
+from gym_http.tape import FIELDS, RESET, STOP, Plan, Tape
+
+MOST_BYTES = 64 * 1024 * 1024  # of observations in one reply; JSON takes up to eight times as much
+
+
+def rollout(instance: Instance, plan: Plan, most_steps: int) -> Rollout:
+    """Make the steps. Raises ResetNeeded, BadValue, and EnvFailed, after which the steps that were
+    made count and their outcome is lost."""
+    _check(plan)
+    playing.require_running(instance)
+    actions, count = _actions(instance, plan, most_steps)
+    if plan.wants("observations"):
+        size = batches.size_of(instance.env.observation_space)
+        if size * count > MOST_BYTES:
+            raise BadValue(
+                f"{count} observations have {size * count} bytes, more than the {MOST_BYTES} that "
+                "one reply may; make fewer steps, or leave them out (fields)"
+            )
+    in_columns = ColumnTape.fits(instance, plan)
+    tape = ColumnTape(instance, plan, count) if in_columns else Tape(instance, plan)
+    try:
+        for index in range(count):
+            action = tape.draw() if actions is None else actions[index]
+            if tape.play(action) and plan.on_done == STOP:
+                break
+    finally:
+        tape.settle()
+    return tape.result()
+
+
+def _check(plan: Plan) -> None:
+    if (plan.actions is None) == (plan.sample is None):
+        raise BadValue("a rollout takes either actions or sample, the number of actions to draw")
+    if plan.on_done not in (STOP, RESET):
+        raise BadValue(f"on_done must be {STOP!r} or {RESET!r}, got {shown(plan.on_done)}")
+    for field in plan.fields or ():
+        if field not in FIELDS:
+            raise BadValue(f"fields: {shown(field)} is none of {', '.join(FIELDS)}")
+
+
+def _actions(
+    instance: Instance, plan: Plan, most_steps: int
+) -> tuple[Sequence[Any] | np.ndarray | None, int]:
+    """(native actions, or None where they are to be drawn; how many). Raises BadValue."""
+    if plan.sample is not None:
+        count, name = plan.sample, "sample"
+    elif isinstance(plan.actions, list) or (
+        isinstance(plan.actions, np.ndarray) and plan.actions.ndim
+    ):
+        count, name = len(plan.actions), "actions"
+    else:
+        raise BadValue(f"actions: expected a list of actions, got {shown(plan.actions)}")
+    if not 1 <= count <= most_steps:
+        raise BadValue(f"{name}: from 1 to {most_steps} steps (--max-rollout), not {count}")
+    if plan.sample is not None:
+        return None, count
+    return batches.decode_each("actions", instance.env.action_space, plan.actions), count
