@@ -1,6 +1,7 @@
 # make serve   a server on http://127.0.0.1:5000        (ARGS="-p 8000" for more; EXTRAS=atari,mujoco
 #              for more environments: atari, mujoco, box2d, minigrid)
 # make test    every test, with all of these environments
+# make bench   our speeds against their goals           (ARGS=--quick takes a minute; benchmarks/README.md)
 # make ppo     an agent that learns on a server         (benchmarks/README.md)
 # make example a random agent on a running server       (ARGS="--url …")
 # make lint    ruff;  make types    mypy
@@ -12,13 +13,16 @@ ARGS ?=
 EXTRAS ?=
 WITH_EXTRAS := $(if $(EXTRAS),$(VENV)/extras-$(EXTRAS))
 
-.PHONY: serve test ppo example lint types clean
+.PHONY: serve test bench ppo example lint types clean
 
 serve: $(VENV)/installed $(WITH_EXTRAS)
 	@exec $(BIN)/python gym_http_server.py $(ARGS)
 
 test: $(VENV)/extras-test $(WITH_EXTRAS)
 	$(BIN)/python -m nose2 $(ARGS)
+
+bench: $(VENV)/extras-bench
+	@exec $(BIN)/python -m benchmarks $(ARGS)
 
 ppo: $(VENV)/extras-benchmarks
 	@exec $(BIN)/python -m benchmarks.train_ppo $(ARGS)
