@@ -64,32 +64,34 @@ class RawHTTP(_Connection):
     def __init__(self, address: tuple[str, int], *, keeps: bool = True) -> None:
         super().__init__(address)
         self._kept = self._connect() if keeps else None
+        self._lengths: dict[bytes, int] = {}  # of the bodies behind heads seen before
         self._body = (0, 0)
 
     def call(self, request: bytes) -> None:
         """Send a request and read its reply. Raises BadReply for any other status than 200."""
-        if self._kept is not None:
-            self._exchange(self._kept, request)
-        else:
-            with self._connect() as connection:
-                self._exchange(connection, request)
-
-    def _exchange(self, connection: socket.socket, request: bytes) -> None:
+        connection = self._kept or self._connect()
         connection.sendall(request)
-        have = self._read(connection, 0)
+        have = connection.recv_into(self._view)
+        end = self._buffer.find(b"\r\n\r\n", 0, have)
+        length = self._lengths.get(bytes(self._view[:end])) if end > 0 else None
+        if length is None or have != end + 4 + length:  # else it was all there, and is as before
+            end, have = self._rest(connection, have)
+        self._body = (end + 4, have)
+        if self._kept is None:
+            connection.close()
+
+    def _rest(self, connection: socket.socket, have: int) -> tuple[int, int]:
+        """(where the head ends, where the body does), when all has been read."""
         while (end := self._buffer.find(b"\r\n\r\n", 0, have)) < 0:
             have = self._read(connection, have)
-        head = self._buffer[: end + 2].lower()
-        at = head.find(b"content-length:")
-        if at < 0:
-            raise BadReply("a reply without Content-Length")
-        start = end + 4
-        length = int(head[at + 15 : head.find(b"\r", at)])
-        while have < start + length:
+        head = bytes(self._view[:end])
+        status, length = _status_and_length(head)
+        while have < end + 4 + length:
             have = self._read(connection, have)
-        self._body = (start, have)
-        if head[8:13] != b" 200 " or have != start + length:
+        if status != 200 or have > end + 4 + length:
             raise BadReply(bytes(self._view[: min(have, 2000)]).decode(errors="replace"))
+        self._lengths[head] = length
+        return end, have
 
     def body(self) -> bytes:
         """Of the last reply."""
@@ -102,6 +104,14 @@ class RawHTTP(_Connection):
     def close(self) -> None:
         if self._kept is not None:
             self._kept.close()
+
+
+def _status_and_length(head: bytes) -> tuple[int, int]:
+    lower = head.lower() + b"\r"
+    at = lower.find(b"content-length:")
+    if at < 0:
+        raise BadReply("a reply without Content-Length")
+    return int(head[9:12]), int(lower[at + 15 : lower.find(b"\r", at)])
 
 
 class RawTCP(_Connection):

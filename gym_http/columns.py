@@ -6,7 +6,8 @@ waiting for its bookkeeping.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from gym_http.blame import raise_blamed
 from gym_http.outcomes import Rollout
 from gym_http.progress import VectorProgress
 from gym_http.registry import Instance
-from gym_http.spaces import NUMBERS
+from gym_http.spaces import NUMBERS, batches
 from gym_http.tape import RESET, Plan, Tape
 
 
@@ -36,79 +37,88 @@ class ColumnTape(Tape):
             and isinstance(instance.env.observation_space, NUMBERS)
         )
 
-    def __init__(self, instance: Instance, plan: Plan, length: int) -> None:
-        super().__init__(instance, plan)
-        assert isinstance(instance.progress, VectorProgress)
-        space, self._progress = instance.env.observation_space, instance.progress
-        self._seen = Column(length, lambda value: instance.encode(space, value))
-        self._rewards = Column(length, self._progress.rewards)
-        self._terminated = Column(length, self._progress.flags)
-        self._truncated = Column(length, self._progress.flags)
-
-    def play(self, action: Any) -> bool:
-        index = self.steps
+    def play(self, count: int, actions: Sequence[Any] | np.ndarray | None) -> None:
+        instance, env, progress = self.instance, self.instance.env, self.instance.progress
+        assert isinstance(progress, VectorProgress)
+        columns = self._columns = Columns(
+            count,
+            partial(instance.encode, env.observation_space),
+            progress.rewards,
+            progress.flags,
+            progress.flags,
+        )
         try:
-            self.note(action)
-            value, reward, terminated, truncated, _ = self.instance.env.step(action)
-            self._seen.put(index, value)
-            self._rewards.put(index, reward)
-            self._terminated.put(index, terminated)
-            self._truncated.put(index, truncated)
+            for index in range(count):
+                action = self.draw() if actions is None else actions[index]
+                if self.wants["actions"]:
+                    self.note(action)
+                observation, reward, terminated, truncated, _ = env.step(action)
+                columns.put(index, observation, reward, terminated, truncated)
+                self.steps = index + 1
         except BaseException as error:
-            raise_blamed(error, self.instance.env_id, "step", self.instance.progress)
-        self.steps = index + 1
-        return False  # nobody asks
-
-    def settle(self) -> None:
-        if self.steps:
-            self._done = self._terminated.rows(self.steps) | self._truncated.rows(self.steps)
-            self._progress.advance(self._rewards.rows(self.steps), self._done)
+            raise_blamed(error, instance.env_id, "step", progress)
+        finally:
+            if self.steps:
+                _, rewards, terminated, truncated = columns.rows(self.steps)
+                progress.advance(rewards, terminated | truncated)
 
     def result(self) -> Rollout:
-        observations = self._seen.rows(self.steps)
+        observations, rewards, terminated, truncated = self._columns.rows(self.steps)
+        done = terminated | truncated
         found = {
             "observations": observations,
-            "rewards": self._rewards.rows(self.steps),
-            "terminated": self._terminated.rows(self.steps),
-            "truncated": self._truncated.rows(self.steps),
-            "done": self._done,
-            "actions": self._actions,
+            "rewards": rewards,
+            "terminated": terminated,
+            "truncated": truncated,
+            "done": done,
         }
-        fields = {field: value for field, value in found.items() if self.wants[field]}
+        fields: dict[str, Any] = {key: value for key, value in found.items() if self.wants[key]}
         if self.wants["final_observations"]:
-            fields["final_observations"] = observations[self._done]
+            fields["final_observations"] = observations[done]
         if self.wants["actions"]:
-            fields["actions"] = np.array(self._actions)
+            fields["actions"] = batches.listed(self.instance.env.action_space, self._actions)
         return Rollout(self.steps, fields, [])
 
 
-class Column:
-    """(length, …) array, made when its first row is seen. A row that is like the one before, as
-    nearly every one is, is checked and copied in one go; `convert` sees to all others.
+class Columns:
+    """Arrays of (length, …), made when their first rows are seen. Rows like the ones before, as
+    nearly all are, are checked and copied in one go; the converters see to all others.
 
-    convert: a value -> an array, each of one shape, or an exception.
+    converters: of each column, a value -> an array, always of one shape; or they raise.
     """
 
-    def __init__(self, length: int, convert: Callable[[Any], np.ndarray]) -> None:
+    def __init__(self, length: int, *converters: Callable[[Any], np.ndarray]) -> None:
         self._length = length
-        self._convert = convert
-        self._rows = np.empty(0)
-        self._shape: tuple[int, ...] | None = None  # of a row
-        self._dtype: Any = None
+        self._converters = converters
+        self._arrays: list[np.ndarray] = []
+        self._likeness: tuple[Any, ...] = ()
 
-    def put(self, index: int, row: Any) -> None:
-        if type(row) is not np.ndarray or row.shape != self._shape or row.dtype != self._dtype:
-            row = self._converted(row)
-        self._rows[index] = row
+    def put(self, index: int, first: Any, second: Any, third: Any, fourth: Any) -> None:
+        """The rows of that index, one for each column."""
+        if (
+            type(first) is type(second) is type(third) is type(fourth) is np.ndarray
+            and (first.shape, first.dtype, second.shape, second.dtype) == self._likeness[:4]
+            and (third.shape, third.dtype, fourth.shape, fourth.dtype) == self._likeness[4:]
+        ):
+            one, two, three, four = self._arrays
+            one[index], two[index], three[index], four[index] = first, second, third, fourth
+        else:
+            self._convert(index, first, second, third, fourth)
 
-    def rows(self, count: int) -> np.ndarray:
-        return self._rows[:count]
+    def rows(self, count: int) -> list[np.ndarray]:
+        """The first so many, of each column."""
+        return [array[:count] for array in self._arrays]
 
-    def _converted(self, row: Any) -> np.ndarray:
-        row = self._convert(row)
-        if self._shape is None:
-            self._rows = np.empty((self._length, *row.shape), row.dtype)
-        elif row.dtype != self._dtype:  # float64 in the midst of float32, say: no digit is lost
-            self._rows = self._rows.astype(np.result_type(row.dtype, self._dtype))
-        self._shape, self._dtype = row.shape, self._rows.dtype
-        return row
+    def _convert(self, index: int, *values: Any) -> None:
+        rows = [turn(value) for turn, value in zip(self._converters, values, strict=True)]
+        if not self._arrays:
+            self._arrays = [np.empty((self._length, *row.shape), row.dtype) for row in rows]
+        for which, row in enumerate(rows):
+            array = self._arrays[which]
+            if row.dtype != array.dtype:  # float64 in the midst of float32, say: no digit is lost
+                wider = np.result_type(row.dtype, array.dtype)
+                array = self._arrays[which] = array.astype(wider)
+            array[index] = row
+        self._likeness = tuple(
+            part for array in self._arrays for part in (array.shape[1:], array.dtype)
+        )

@@ -24,22 +24,16 @@ def rollout(instance: Instance, plan: Plan, most_steps: int) -> Rollout:
     _check(plan)
     playing.require_running(instance)
     actions, count = _actions(instance, plan, most_steps)
-    if plan.wants("observations"):
+    many_end = plan.on_done == RESET and plan.wants("final_observations")  # each step may be one
+    if plan.wants("observations") or many_end:
         size = batches.size_of(instance.env.observation_space)
         if size * count > MOST_BYTES:
             raise BadValue(
                 f"{count} observations have {size * count} bytes, more than the {MOST_BYTES} that "
                 "one reply may; make fewer steps, or leave them out (fields)"
             )
-    in_columns = ColumnTape.fits(instance, plan)
-    tape = ColumnTape(instance, plan, count) if in_columns else Tape(instance, plan)
-    try:
-        for index in range(count):
-            action = tape.draw() if actions is None else actions[index]
-            if tape.play(action) and plan.on_done == STOP:
-                break
-    finally:
-        tape.settle()
+    tape = (ColumnTape if ColumnTape.fits(instance, plan) else Tape)(instance, plan)
+    tape.play(count, actions)
     return tape.result()
 
 

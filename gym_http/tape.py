@@ -64,8 +64,18 @@ class Tape:
         with environments_own_code(self.instance.env_id, "sample", self.instance.progress):
             return self.instance.env.action_space.sample()
 
-    def play(self, action: Any) -> bool:
-        """Make a step. Returns whether an episode ended. Raises EnvFailed."""
+    def play(self, count: int, actions: Sequence[Any] | np.ndarray | None) -> None:
+        """Make so many steps, or fewer if an episode's end is to stop them.
+
+        actions: native ones; None where they are to be drawn. Raises EnvFailed.
+        """
+        for index in range(count):
+            ended = self._step(self.draw() if actions is None else actions[index])
+            if ended and self.plan.on_done == STOP:
+                break
+
+    def _step(self, action: Any) -> bool:
+        """Returns whether an episode ended."""
         instance, env, wants = self.instance, self.instance.env, self.wants
         try:
             self.note(action)
@@ -94,9 +104,6 @@ class Tape:
     def note(self, action: Any) -> None:
         if self.wants["actions"]:
             self._actions.append(spaces.encode(self.instance.env.action_space, action))
-
-    def settle(self) -> None:
-        """The last step has been made, or has failed."""
 
     def result(self) -> Rollout:
         """What the caller gets."""

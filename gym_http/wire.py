@@ -176,8 +176,9 @@ def _array(dtype: Any, shape: Any, data: bytes) -> np.ndarray:
         raise InvalidMessagePack(f"{shown(dtype)} is no dtype of numbers, such as '<f4' or '|u1'")
     if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
         raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
-    if not all(type(size) is int and size >= 0 for size in shape):
-        raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise InvalidMessagePack(f"{shown(shape)} is no array's shape")
     if math.prod(shape) * kind.itemsize != len(data):
         raise InvalidMessagePack(
             f"an array of {dtype} {shown(shape)} doesn't have {len(data)} bytes"

@@ -25,8 +25,12 @@ def decode_each(name: str, space: Space[Any], wire: Any) -> Sequence[Any] | np.n
         return decode_list(name, space, wire, True)
     try:
         if isinstance(wire, np.ndarray):
-            return decode_rows(space, wire)
-        return np.asarray(decode_batch(name, space, wire, True))
+            rows = decode_rows(space, wire)
+        else:
+            rows = decode_batch(name, space, wire, True)
+        if space.shape or isinstance(space, spaces.Discrete):
+            return rows
+        return list(map(np.asarray, rows))  # of a Box without dimensions: arrays, not scalars
     except BadValue:
         return decode_list(name, space, wire, True)
 

@@ -157,7 +157,7 @@ def _(space: Any, value: Any) -> np.ndarray:
 
 def _only(wire: Any) -> Any:
     """What is in an array, or in a list, of one: R and Matlab have no scalars."""
-    if isinstance(wire, np.ndarray) and wire.size == 1 and wire.ndim < 2:
+    if isinstance(wire, (np.ndarray, np.generic)) and wire.size == 1 and wire.ndim < 2:
         wire = wire.item()
     return wire[0] if isinstance(wire, list) and len(wire) == 1 else wire
 
@@ -202,17 +202,21 @@ def decode_rows(space: Any, array: np.ndarray) -> np.ndarray:
 def _lies_in(space: Any, array: np.ndarray) -> bool:
     """`space.contains` of an array that has its shape and dtype, or of one with as many rows of
     those, in a third of the time."""
-    if type(space) is spaces.Box:
-        return bool(((space.low <= array) & (array <= space.high)).all())
-    if type(space) is spaces.Discrete:
-        last = space.start + (space.n - 1)
-        return bool(((space.start <= array) & (array <= last)).all())
-    if type(space) is spaces.MultiBinary:
-        return bool((array <= 1).all() and (array >= 0).all())
-    if type(space) is spaces.MultiDiscrete:
-        last = space.start + (space.nvec - 1)  # array - start might overflow
-        return bool(((space.start <= array) & (array <= last)).all())
-    return bool(space.contains(array))
+    kind = type(space)
+    if kind is spaces.Box:
+        inside = (space.low <= array) & (array <= space.high)
+    elif kind is spaces.MultiDiscrete:
+        # Below its start a number is, without a sign, beyond all others; overflows come out right.
+        unsigned = f"u{space.dtype.itemsize}"
+        nvec = space.nvec.astype(space.dtype, copy=False).view(unsigned)
+        inside = (array - space.start).view(unsigned) < nvec
+    elif kind is spaces.MultiBinary:
+        inside = (array == 0) | (array == 1)
+    elif kind is spaces.Discrete:
+        inside = (int(space.start) <= array) & (array < int(space.start) + int(space.n))
+    else:
+        return bool(space.contains(array))
+    return np.count_nonzero(inside) == array.size
 
 
 def _gathered(space: Any, wire: Any) -> np.ndarray | None:

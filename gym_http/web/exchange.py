@@ -130,15 +130,14 @@ def _type_of_nothing(accept: str) -> str:
 def _body(kind: Any, call: Call) -> Any:
     """The request's body as `kind`: a dict, or a Struct.
 
-    Where a field is required, the body has to be an object sent as JSON or as MessagePack.
-    Elsewhere old clients send anything, so that of what isn't MessagePack only an object is
-    looked into.
+    A body that is needed has to be an object sent as JSON or as MessagePack. Elsewhere old
+    clients send anything, so that of what isn't MessagePack only an object is looked into.
     """
     if kind is not dict and speaks_json(call.content_type):
         plain = wire.from_short_json(call.body, kind)
         if plain is not None and _nothing_absent(plain):
             return plain
-    needed = kind is dict or bool(_required(kind))
+    needed = kind is dict or kind.needed or bool(_required(kind))
     if speaks_msgpack(call.content_type):
         value = wire.from_msgpack(call.body) if call.body or needed else {}
         if isinstance(value, list) and not value:  # Lua's empty table

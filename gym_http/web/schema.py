@@ -24,6 +24,7 @@ class Body(msgspec.Struct):
 
     empty_list: ClassVar[frozenset[str]] = frozenset()  # fields of which [] is a value
     empty_text: ClassVar[frozenset[str]] = frozenset()  # fields of which "" is a value
+    needed: ClassVar[bool] = False  # though no field is required
     arrays: ClassVar[frozenset[str]] = frozenset()  # fields that take MessagePack's arrays as such
 
 
@@ -56,6 +57,7 @@ class StepBody(Body):
 
 
 class RolloutBody(Body):
+    needed = True
     arrays = frozenset({"actions"})
     empty_list = frozenset({"actions", "fields"})
 
