@@ -2,6 +2,8 @@
 #              for more environments: atari, mujoco, box2d, minigrid)
 # make test    every test, with all of these environments
 # make bench   our speeds against their goals           (ARGS=--quick takes a minute; benchmarks/README.md)
+# make soak    100,000 steps of each kind of client: does the server leak?
+# make peers   OpenEnv, dm_env_rpc and Ray on the same work, each in an environment of its own
 # make ppo     an agent that learns on a server         (benchmarks/README.md)
 # make example a random agent on a running server       (ARGS="--url …")
 # make lint    ruff;  make types    mypy
@@ -13,7 +15,7 @@ ARGS ?=
 EXTRAS ?=
 WITH_EXTRAS := $(if $(EXTRAS),$(VENV)/extras-$(EXTRAS))
 
-.PHONY: serve test bench ppo example lint types clean
+.PHONY: serve test bench soak peers ppo example lint types clean
 
 serve: $(VENV)/installed $(WITH_EXTRAS)
 	@exec $(BIN)/python gym_http_server.py $(ARGS)
@@ -23,6 +25,12 @@ test: $(VENV)/extras-test $(WITH_EXTRAS)
 
 bench: $(VENV)/extras-bench
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(VENV)/installed
+	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
+
+peers: $(VENV)/installed
+	@exec $(BIN)/python -m benchmarks.peers $(ARGS)
 
 ppo: $(VENV)/extras-benchmarks
 	@exec $(BIN)/python -m benchmarks.train_ppo $(ARGS)
@@ -38,7 +46,7 @@ types: $(VENV)/dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-peers
 
 # The marks are younger than what they were made from, so a changed list installs anew.
 $(VENV)/installed: requirements.txt
