@@ -6,8 +6,9 @@ waiting for its bookkeeping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gym_http.outcomes import Rollout
 from gym_http.progress import VectorProgress
 from gym_http.registry import Instance
 from gym_http.spaces import NUMBERS, batches
-from gym_http.tape import RESET, Plan, Tape
+from gym_http.tape import RESET, Actions, Plan, Tape
 
 
 class ColumnTape(Tape):
@@ -37,7 +38,7 @@ class ColumnTape(Tape):
             and isinstance(instance.env.observation_space, NUMBERS)
         )
 
-    def play(self, count: int, actions: Sequence[Any] | np.ndarray | None) -> None:
+    def play(self, count: int, actions: Actions, ending: Event) -> None:
         instance, env, progress = self.instance, self.instance.env, self.instance.progress
         assert isinstance(progress, VectorProgress)
         columns = self._columns = Columns(
@@ -49,6 +50,8 @@ class ColumnTape(Tape):
         )
         try:
             for index in range(count):
+                if index and ending.is_set():
+                    break
                 action = self.draw() if actions is None else actions[index]
                 if self.wants["actions"]:
                     self.note(action)
@@ -115,8 +118,8 @@ class Columns:
             self._arrays = [np.empty((self._length, *row.shape), row.dtype) for row in rows]
         for which, row in enumerate(rows):
             array = self._arrays[which]
-            if row.dtype != array.dtype:  # float64 in the midst of float32, say: no digit is lost
-                wider = np.result_type(row.dtype, array.dtype)
+            wider = np.result_type(row.dtype, array.dtype)
+            if wider != array.dtype:  # float64 in the midst of float32, say: no digit is lost
                 array = self._arrays[which] = array.astype(wider)
             array[index] = row
         self._likeness = tuple(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from threading import Event
 
 import numpy as np
 
@@ -13,27 +12,23 @@ from gym_http.errors import BadValue, shown
 from gym_http.outcomes import Rollout
 from gym_http.registry import Instance
 from gym_http.spaces import batches
-from gym_http.tape import FIELDS, RESET, STOP, Plan, Tape
+from gym_http.tape import FIELDS, RESET, STOP, Actions, Plan, Tape
 
-MOST_BYTES = 64 * 1024 * 1024  # of observations in one reply; JSON takes up to eight times as much
+MOST_BYTES = 64 * 1024 * 1024  # of an array in a reply; JSON takes up to eight times as much
 
 
-def rollout(instance: Instance, plan: Plan, most_steps: int) -> Rollout:
-    """Make the steps. Raises ResetNeeded, BadValue, and EnvFailed, after which the steps that were
-    made count and their outcome is lost."""
+def rollout(instance: Instance, plan: Plan, most_steps: int, ending: Event) -> Rollout:
+    """Make the steps, fewer where the server is `ending` meanwhile.
+
+    Raises ResetNeeded, BadValue; and EnvFailed, after which the steps that were made count, but
+    their outcome is lost.
+    """
     _check(plan)
     playing.require_running(instance)
     actions, count = _actions(instance, plan, most_steps)
-    many_end = plan.on_done == RESET and plan.wants("final_observations")  # each step may be one
-    if plan.wants("observations") or many_end:
-        size = batches.size_of(instance.env.observation_space)
-        if size * count > MOST_BYTES:
-            raise BadValue(
-                f"{count} observations have {size * count} bytes, more than the {MOST_BYTES} that "
-                "one reply may; make fewer steps, or leave them out (fields)"
-            )
+    _check_size(instance, plan, count)
     tape = (ColumnTape if ColumnTape.fits(instance, plan) else Tape)(instance, plan)
-    tape.play(count, actions)
+    tape.play(count, actions, ending)
     return tape.result()
 
 
@@ -47,9 +42,19 @@ def _check(plan: Plan) -> None:
             raise BadValue(f"fields: {shown(field)} is none of {', '.join(FIELDS)}")
 
 
-def _actions(
-    instance: Instance, plan: Plan, most_steps: int
-) -> tuple[Sequence[Any] | np.ndarray | None, int]:
+def _check_size(instance: Instance, plan: Plan, count: int) -> None:
+    """That the largest of the reply's arrays isn't too large. Each step may be a last one."""
+    each = 8 * (instance.facts.num_envs or 1)  # the rewards
+    if plan.wants("observations") or (plan.on_done == RESET and plan.wants("final_observations")):
+        each = max(each, batches.size_of(instance.env.observation_space))
+    if each * count > MOST_BYTES:
+        raise BadValue(
+            f"an array of {count} steps may have {each * count} bytes, more than the "
+            f"{MOST_BYTES} that one may; make fewer, or leave observations out (fields)"
+        )
+
+
+def _actions(instance: Instance, plan: Plan, most_steps: int) -> tuple[Actions, int]:
     """(native actions, or None where they are to be drawn; how many). Raises BadValue."""
     if plan.sample is not None:
         count, name = plan.sample, "sample"

@@ -69,6 +69,7 @@ class Service:
         self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
         self._scoreboard = Scoreboard(self._settings.data_dir)
         self._closing = threading.Lock()
+        self._ending = threading.Event()
         self.on_shutdown: Callable[[], None] | None = None  # set by who serves
 
     # ---- instances
@@ -143,6 +144,7 @@ class Service:
     def close_all(self) -> None:
         """End every instance. Each has its turn, whatever the others do: recordings first, then
         environments side by side, for as long as a stopping server waits."""
+        self._ending.set()
         with self._closing:  # who comes second, such as the process's end, waits for the first
             deadline = time.monotonic() + 0.8 * self._settings.shutdown_timeout_s
             close_all(self._registry, deadline)
@@ -182,7 +184,7 @@ class Service:
         Raises UnknownInstance, Busy, ResetNeeded, BadValue, EnvFailed.
         """
         with self._registry.lease(instance_id) as instance:
-            return rollout(instance, plan, self._settings.max_rollout_steps)
+            return rollout(instance, plan, self._settings.max_rollout_steps, self._ending)
 
     def render(self, instance_id: str) -> Sequence[Any]:
         """A list of the present frame of each environment, or a tuple of the one where it is

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ FIELDS = (
     "actions",
     "infos",
 )
+
+
+Actions = Sequence[Any] | np.ndarray | None  # native ones; None where they are to be drawn
 
 
 class Plan(Struct, frozen=True):
@@ -64,12 +68,14 @@ class Tape:
         with environments_own_code(self.instance.env_id, "sample", self.instance.progress):
             return self.instance.env.action_space.sample()
 
-    def play(self, count: int, actions: Sequence[Any] | np.ndarray | None) -> None:
-        """Make so many steps, or fewer if an episode's end is to stop them.
+    def play(self, count: int, actions: Actions, ending: Event) -> None:
+        """Make so many steps, or fewer if an episode's end is to stop them, or the server ends.
 
-        actions: native ones; None where they are to be drawn. Raises EnvFailed.
+        Raises EnvFailed.
         """
         for index in range(count):
+            if index and ending.is_set():
+                break
             ended = self._step(self.draw() if actions is None else actions[index])
             if ended and self.plan.on_done == STOP:
                 break
@@ -142,12 +148,16 @@ class Tape:
         space = single_space(self.instance.env)
         ended = done.nonzero()[0].tolist()
         if self.instance.facts.autoreset == "same_step":
-            return [spaces.encode(space, info["final_obs"][which]) for which in ended]
+            last = info.get("final_obs")  # which not every native form tells
+            if last is None:
+                return [None] * len(ended)
+            return [spaces.encode(space, last[which]) for which in ended]
         return [batches.row(space, observation, which) for which in ended]
 
     def _tell(self, info: Any) -> None:
         told, dropped = wire_info(with_last_encoded(self.instance.env, info))
-        self._dropped += [f"[{self.steps}].{path}" for path in dropped]
+        where = f"[{self.steps}]"
+        self._dropped += [where if path == "." else f"{where}.{path}" for path in dropped]
         self._infos.append(told)
 
 

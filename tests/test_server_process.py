@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -152,6 +153,28 @@ class End(unittest.TestCase):
             post(self.server, f"{env}/step/", {"action": 0})
         self.server.send_signal(signal.SIGTERM)
         self.ended_well()
+        self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
+        self.assertEqual(list(directory.glob("*.journal.jsonl")), [])
+
+    def test_a_rollout_is_cut_short(self):
+        """Its steps are answered, and its recording is finished."""
+        env = create(self.server, "CustomSlow-v0", kwargs={"pause_s": 0.05, "length": 10**6})
+        directory = self.server.home / "recording"
+        post(self.server, f"{env}/monitor/start/", {"directory": str(directory)})
+        post(self.server, f"{env}/reset/")
+        answers = []
+        waiting = threading.Thread(
+            target=lambda: answers.append(post(self.server, f"{env}/rollout/", {"sample": 9999}))
+        )
+        waiting.start()
+        eventually(lambda: get(self.server, env)[2]["steps"] > 2)
+        self.server.send_signal(signal.SIGTERM)
+        self.ended_well()
+        waiting.join()
+        ((status, _, reply),) = answers
+        self.assertEqual(status, 200, reply)
+        self.assertEqual(reply["steps"], len(reply["rewards"]))
+        self.assertLess(2, reply["steps"])
         self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
         self.assertEqual(list(directory.glob("*.journal.jsonl")), [])
 

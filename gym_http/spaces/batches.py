@@ -36,7 +36,9 @@ def decode_each(name: str, space: Space[Any], wire: Any) -> Sequence[Any] | np.n
 
 
 def stacked(space: Space[Any], elements: Sequence[Any]) -> Any:
-    """Encoded elements as one."""
+    """Encoded elements as one; a list where one of them, None, isn't known."""
+    if any(element is None for element in elements):
+        return list(elements)
     if isinstance(space, spaces.Dict):
         return {
             str(key): stacked(part, [element[str(key)] for element in elements])

@@ -194,16 +194,16 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
 
 def _nothing_absent(body: msgspec.Struct) -> bool:
     """Whether no field has a value that may mean that it was not provided."""
-    for name in _doubtful(type(body)):
+    for name, default in _doubtful(type(body)):
         value = getattr(body, name)
-        if value is None or value == "" or value == []:
+        if value == "" or value == [] or (value is None and default is not None):
             return False
     return True
 
 
 @lru_cache(maxsize=None)
-def _doubtful(kind: type[msgspec.Struct]) -> tuple[str, ...]:
-    """The fields that may have such a value; that of a Flag, say, can't."""
+def _doubtful(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """(name, default) of the fields that may have such a value; that of a Flag, say, can't."""
 
     def takes(type_: Any, given: Any) -> bool:
         try:
@@ -213,7 +213,7 @@ def _doubtful(kind: type[msgspec.Struct]) -> tuple[str, ...]:
         return True
 
     return tuple(
-        knob.name
+        (knob.name, knob.default)
         for knob in msgspec.structs.fields(kind)
         if takes(knob.type, None) or takes(knob.type, "") or takes(knob.type, [])
     )
