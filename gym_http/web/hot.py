@@ -8,9 +8,7 @@ request that is in any way unusual is left to Flask, as if it had not been looke
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
 from werkzeug.http import HTTP_STATUS_CODES
@@ -18,12 +16,16 @@ from werkzeug.http import HTTP_STATUS_CODES
 from gym_http.web.app import GymHTTPApp
 from gym_http.web.compression import dressed
 from gym_http.web.exchange import Call, Route, answer
-from gym_http.web.routes import ROUTES
+from gym_http.web.routes import ENV, ROUTES
 
-HOT = {route.path.split("/")[4]: route for route in ROUTES if route.hot}  # by their verb
+# By what stands behind the id, with and without the last slash.
+HOT = {
+    verb: route
+    for route in ROUTES
+    if route.hot
+    for verb in (route.path.removeprefix(ENV), route.path.removeprefix(ENV).rstrip("/"))
+}
 
-_PATH = re.compile(rf"/v1/envs/([!-.0-~]+)/({'|'.join(HOT)})/?")
-_LONGEST = 100
 _STATUS = {code: f"{code} {name.upper()}" for code, name in HTTP_STATUS_CODES.items()}
 
 
@@ -40,7 +42,7 @@ class Front:
         known, length = _known(environ["PATH_INFO"]), get("CONTENT_LENGTH", "")
         if known is None or not length.isdecimal() or len(length) > 18:  # in chunks, say
             return self._app(environ, start_response)
-        route, path = known
+        route, instance_id = known
         size = int(length)
         if environ["REQUEST_METHOD"] != route.method or size > self._most_bytes:
             return self._app(environ, start_response)
@@ -48,19 +50,19 @@ class Front:
         if len(body) != size:
             environ["wsgi.input"] = io.BytesIO(body)
             return self._app(environ, start_response)
-        call = Call(path, {}, body, get("CONTENT_TYPE", ""), get("HTTP_ACCEPT", ""))
+        call = Call(
+            {"instance_id": instance_id}, {}, body, get("CONTENT_TYPE", ""), get("HTTP_ACCEPT", "")
+        )
         reply = answer(route, self._service, call)
         sent, headers = dressed(reply.body, reply.content_type, get("HTTP_ACCEPT_ENCODING"))
         start_response(_STATUS[reply.status], headers)
         return [sent]
 
 
-def _known(path: str) -> tuple[Route, dict[str, str]] | None:
-    """(the route, what it says), if it is one of these."""
-    return _parsed(path) if len(path) < _LONGEST else None  # hostile ones aren't kept
-
-
-@lru_cache(maxsize=512)
-def _parsed(path: str) -> tuple[Route, dict[str, str]] | None:
-    found = _PATH.fullmatch(path)
-    return (HOT[found[2]], {"instance_id": found[1]}) if found else None
+def _known(path: str) -> tuple[Route, str] | None:
+    """(the route, the instance_id), if it is one of these, and the id one that we give."""
+    route = HOT.get(path[18:])
+    instance_id = path[9:17]
+    if route is None or path[:9] != "/v1/envs/" or path[17] != "/" or not instance_id.isalnum():
+        return None
+    return (route, instance_id) if instance_id.isascii() else None
