@@ -10,17 +10,32 @@
 
 Failures are a ServerError where the server answered with one, and the exceptions of `requests`
 where it didn't answer.
+
+`client.session` is a requests.Session, to be configured as any. Where it is asked for no more than
+headers, calls to http://… take a shorter way (at the end of this file) to the same effect.
+`client.session.mount("http://", requests.adapters.HTTPAdapter())` turns that off.
 """
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
 import os
+import re
+import socket
 import warnings
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.cookies import extract_cookies_to_jar
+from urllib3.util import wait_for_read
 
 __all__ = ["Client", "ServerError"]
 
@@ -69,6 +84,7 @@ class Client:
         self.remote_base = remote_base.rstrip("/")
         self.timeout = timeout
         self.session = requests.Session()
+        self.session.mount("http://", _Direct())
         found = self.session.merge_environment_settings(self.remote_base, {}, None, None, None)
         self.session.proxies, self.session.verify = found["proxies"], found["verify"]
         self.session.trust_env = False
@@ -179,13 +195,41 @@ class Client:
         ends = ("terminated", "truncated") if with_truncated else ("done",)
         return [reply[key] for key in ("observation", "reward", *ends, "info")]
 
+    def env_rollout(
+        self,
+        instance_id: str,
+        actions: Any = None,
+        *,
+        sample: int | None = None,
+        on_done: str = "stop",
+        fields: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """Advance by many steps in one call.
+
+        actions: one for each step, such as `env_step` takes.
+        sample: so many steps instead, whose actions the server draws.
+        on_done: "stop" with the step that ends an episode, or "reset" and go on.
+        fields: what to return of "observations", "rewards", "terminated", "truncated", "done",
+            "final_observations", "actions" and "infos"; None is all but infos, and the actions
+            only where the server drew them.
+        Returns a dict of these, with an item for each step, and "steps", how many were made.
+        "observations" are those that the next action answers; those in which episodes ended are
+        "final_observations", one for each true in "done".
+        A refused action says where it stands, such as "actions[57]"; then no step is made.
+        """
+        if isinstance(actions, (Iterator, range)):
+            actions = list(actions)
+        return self._post(
+            self._env(instance_id, "rollout/"),
+            {"actions": actions, "sample": sample, "on_done": on_done, "fields": fields},
+        )
+
     def env_render(self, instance_id: str) -> bytes | str:
         """The present frame: the bytes of a PNG, or the text of a text renderer."""
-        response = self._send(
-            "GET", self._env(instance_id, "render/"), headers={"Accept": "image/png, text/plain"}
-        )
-        is_text = response.headers.get("Content-Type", "").startswith("text/")
-        return response.content.decode() if is_text else response.content
+        accept = {"Accept": "image/png, text/plain"}
+        reply = self._send("GET", self._env(instance_id, "render/"), headers=accept)
+        is_text = reply.headers.get("content-type", "").startswith("text/")
+        return reply.content.decode() if is_text else reply.content
 
     # ---- spaces
 
@@ -277,61 +321,66 @@ class Client:
 
     _content_type = "application/json"
 
-    def _dump(self, value: Any) -> str | bytes:
-        return _json(value)
+    def _dump(self, value: Any) -> bytes:
+        return _json(value).encode()
 
-    def _load(self, response: requests.Response) -> Any:
-        return response.json()
+    def _load(self, content: bytes) -> Any:
+        return json.loads(content)
 
     def _env(self, instance_id: str, rest: str = "") -> str:
         return f"/v1/envs/{quote(str(instance_id), safe='')}/{rest}"
 
     def _get(self, path: str, query: dict[str, Any] | None = None) -> Any:
-        return self._answer(self._send("GET", path, params=query))
+        given = {k: v for k, v in (query or {}).items() if v is not None}
+        return self._answer(self._send("GET", f"{path}?{urlencode(given)}" if given else path))
 
     def _post(self, path: str, body: dict[str, Any], keep_none: bool = False) -> Any:
         given = body if keep_none else {k: v for k, v in body.items() if v is not None}
         return self._answer(self._send_body(path, given))
 
-    def _send_body(self, path: str, body: dict[str, Any]) -> requests.Response:
-        headers = {"Content-Type": self._content_type}
-        return self._send("POST", path, data=self._dump(body), headers=headers)
+    def _send_body(self, path: str, body: dict[str, Any]) -> _AnyReply:
+        return self._send("POST", path, self._dump(body), {"Content-Type": self._content_type})
 
-    def _answer(self, response: requests.Response) -> Any:
+    def _answer(self, reply: _AnyReply) -> Any:
         try:
-            return self._load(response)
+            return self._load(reply.content)
         except ValueError as failure:  # some other server's page, say
-            kind = response.headers.get("Content-Type", "nothing")
+            kind = reply.headers.get("content-type", "nothing")
             raise ServerError(
-                f"{response.url} answers with {kind}, not as a gym-http server does",
-                response.status_code,
+                f"{reply.url} answers with {kind}, not as a gym-http server does",
+                reply.status_code,
             ) from failure
 
-    def _send(self, method: str, path: str, **options: Any) -> requests.Response:
-        response = self.session.request(
-            method, self.remote_base + path, timeout=self.timeout, **options
-        )
-        if not response.ok:
-            raise self._error(response)
-        return response
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> _AnyReply:
+        call = requests.Request(method, self.remote_base + path, headers, data=body)
+        adapter = self.session.get_adapter(call.url)
+        reply: _AnyReply | None = None
+        if isinstance(adapter, _Direct):
+            reply = adapter.ask(self.session, call, self.timeout)
+        if reply is None:
+            reply = self.session.request(
+                method, call.url, headers=headers, data=body, timeout=self.timeout
+            )
+        if reply.status_code >= 400:
+            raise self._error(reply)
+        return reply
 
-    def _error(self, response: requests.Response) -> ServerError:
-        is_ours = response.headers.get("Content-Type", "").startswith(self._content_type)
+    def _error(self, reply: _AnyReply) -> ServerError:
+        is_ours = reply.headers.get("content-type", "").startswith(self._content_type)
         try:
-            error = self._load(response) if is_ours else response.json()
+            error = self._load(reply.content) if is_ours else json.loads(reply.content)
             return ServerError(
-                error["message"], response.status_code, error.get("code"), error.get("detail")
+                error["message"], reply.status_code, error.get("code"), error.get("detail")
             )
         except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, say
-            return ServerError(
-                f"{response.status_code} {response.reason}: {response.text[:200]}",
-                response.status_code,
-            )
-
-
-def _json(value: Any) -> str:
-    """`value` as JSON. Raises ValueError for NaN and Infinity, which JSON doesn't have."""
-    return json.dumps(value, default=_plain, allow_nan=False)
+            text = reply.content[:200].decode(errors="replace")
+            return ServerError(f"{reply.status_code} {reply.reason}: {text}", reply.status_code)
 
 
 def _plain(value: Any) -> Any:
@@ -339,3 +388,165 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} {value!r} has no JSON form")
+
+
+# Raises ValueError for NaN and Infinity, which JSON doesn't have.
+_json = json.JSONEncoder(default=_plain, allow_nan=False).encode
+
+
+# ---- the shorter way
+
+
+class _Reply(NamedTuple):
+    """As much of a requests.Response as is used here."""
+
+    url: str
+    status_code: int
+    reason: str
+    headers: dict[str, str]  # by names in lower case
+    content: bytes
+    response: http.client.HTTPResponse
+
+
+_AnyReply = _Reply | requests.Response
+
+_PLAIN_URL = re.compile(  # (host and port, host, port, path and query); no user, no "..", …
+    r"http://(([a-z\d][\w.-]*|\[[a-f\d:]+\])(?::(\d{1,5}))?)"
+    r"((?:/(?!\.)[\w.~%-]*)+(?:\?[\w.~%&=+-]*)?)",
+    re.ASCII | re.IGNORECASE,
+)
+_FAILURES: list[tuple[type[Exception], type[Exception]]] = [
+    (TimeoutError, requests.ReadTimeout),
+    (OSError, requests.ConnectionError),
+    (http.client.IncompleteRead, requests.exceptions.ChunkedEncodingError),
+    (http.client.HTTPException, requests.ConnectionError),
+]
+
+
+class _Direct(HTTPAdapter):
+    """What `requests` does with a call takes it several times as long as a server takes for a step.
+    So a call for which a session has nothing but headers is sent here, in one piece, on a
+    connection that is kept. A reply that is a status and a content is taken as it is; any other
+    becomes what `requests` makes of it. Nothing is sent twice.
+    """
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)  # also where a session is unpickled
+        self._idle: list[tuple[tuple[str, int], socket.socket]] = []
+
+    def close(self) -> None:
+        super().close()
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    __del__ = close
+
+    def ask(
+        self,
+        session: requests.Session,
+        call: requests.Request,
+        timeout: float | tuple[float, float],
+    ) -> _AnyReply | None:
+        """Return what session.request would, and raise that. None where it has to be called
+        instead; then nothing has been sent."""
+        url = _PLAIN_URL.fullmatch(call.url)
+        has_more = session.auth or session.cookies or session.params or session.proxies
+        if url is None or has_more or session.trust_env or any(session.hooks.values()):
+            return None
+        netloc, host, port, target = url.groups()
+        address = host.strip("[]"), int(port or 80)
+        connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+        head = _head(call.method, netloc, *session.headers.items(), *call.headers.items())
+        size = b"Content-Length: %d\r\n" % len(call.data) if call.data else b""
+        first = f"{call.method} {target} HTTP/1.1\r\n".encode()
+        line = self._line(address, connect_s)
+        try:
+            line.settimeout(read_s)
+            with suppress(BrokenPipeError, ConnectionResetError):  # after an early answer, say
+                line.sendall(b"".join((first, head, size, b"\r\n", call.data or b"")))
+            reply = _read(line, call)
+        except BaseException as failure:  # the next call must not be answered by what comes yet
+            line.close()
+            for kind, in_requests in _FAILURES:
+                if isinstance(failure, kind):
+                    raise in_requests(f"{netloc}: {failure}") from failure
+            raise
+        if reply.response.will_close:
+            line.close()
+        else:
+            self._idle.append((address, line))
+        is_special = {"content-encoding", "set-cookie"} & reply.headers.keys()
+        if is_special or 300 <= reply.status_code < 400:
+            return self._finished(session, call, reply, timeout)
+        return reply
+
+    def _line(self, address: tuple[str, int], timeout: float | None) -> socket.socket:
+        """A connection. Not one that was closed while it was idle, by a server that was started
+        anew, say: its end can be read."""
+        with suppress(IndexError):  # when there are no more
+            while True:
+                its_address, line = self._idle.pop()
+                if its_address == address and not wait_for_read(line, 0):
+                    return line
+                line.close()
+        try:
+            line = socket.create_connection(address, timeout)
+        except (OSError, UnicodeError, OverflowError) as failure:  # the last two for odd addresses
+            late = isinstance(failure, TimeoutError)
+            kind = requests.ConnectTimeout if late else requests.ConnectionError
+            raise kind(f"{address[0]}:{address[1]}: {failure}") from failure
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return line
+
+    def _finished(
+        self,
+        session: requests.Session,
+        call: requests.Request,
+        reply: _Reply,
+        timeout: float | tuple[float, float],
+    ) -> requests.Response:
+        """The response that `requests` makes of it: decoded, its cookies kept, after redirects."""
+        raw = urllib3.HTTPResponse(
+            io.BytesIO(reply.content),
+            reply.headers,
+            reply.status_code,
+            reason=reply.reason,
+            preload_content=False,
+            original_response=reply.response,
+        )
+        request = session.prepare_request(call)
+        response = self.build_response(request, raw)
+        extract_cookies_to_jar(session.cookies, request, raw)  # type: ignore[no-untyped-call]
+        redirects = session.resolve_redirects(
+            response,
+            request,
+            timeout=timeout,
+            verify=session.verify,  # type: ignore[arg-type]  # a path, too
+            cert=session.cert,
+        )
+        for redirected in redirects:
+            response = redirected
+        return response
+
+
+@lru_cache(maxsize=64)
+def _head(method: str, netloc: str, *headers: tuple[str, Any]) -> bytes:
+    """The lines of the headers, as `requests` prepares them, which takes it long."""
+    given = {name: value for name, value in headers if value is not None}
+    lines = requests.Request(method, f"http://{netloc}", given).prepare().headers
+    lines.pop("Content-Length", None)
+    lines.setdefault("Host", netloc)
+    lines.setdefault("Accept-Encoding", "identity")
+    return b"".join(
+        b"%s: %s\r\n" % tuple(x if isinstance(x, bytes) else x.encode("latin-1") for x in line)
+        for line in lines.items()
+    )
+
+
+def _read(line: socket.socket, call: requests.Request) -> _Reply:
+    """The whole reply. Raises OSError and HTTPException."""
+    response = http.client.HTTPResponse(line, method=call.method)
+    response.begin()
+    content = response.read()
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return _Reply(call.url, response.status, response.reason, headers, content, response)

@@ -189,6 +189,21 @@ class Contract:
         self.client.env_step(instance_id, 0)
         self.refused("reset_needed", self.client.env_step, instance_id, 0)
 
+    def test_rollout(self):
+        instance_id = self.create("CartPole-v0", max_episode_steps=5)
+        self.client.env_reset(instance_id)
+        message = self.refused("bad_value", self.client.env_rollout, instance_id, [0, 1, 2])
+        self.assertIn("actions[2]", message)
+        reply = self.client.env_rollout(instance_id, [0, 1] * 9)
+        self.assertEqual((reply["steps"], reply["rewards"]), (5, [1.0] * 5))
+        self.assertEqual(reply["final_observations"], [reply["observations"][4]])
+        self.refused("reset_needed", self.client.env_rollout, instance_id, [0])
+        self.client.env_reset(instance_id)
+        reply = self.client.env_rollout(instance_id, sample=12, on_done="reset", fields=["done"])
+        self.assertEqual(
+            reply, {"steps": 12, "done": [False, False, False, False, True] * 2 + [False] * 2}
+        )
+
     def test_render(self):
         instance_id = self.create("CartPole-v0")
         self.client.env_reset(instance_id)
@@ -239,6 +254,7 @@ class Contract:
         for method, more in (
             ("env_reset", ()),
             ("env_step", (1,)),
+            ("env_rollout", ([1],)),
             ("env_info", ()),
             ("env_render", ()),
             ("env_close", ()),

@@ -126,27 +126,65 @@ local function env(instance_id, rest)
   return "/v1/envs/" .. percent_encode(instance_id) .. "/" .. (rest or "")
 end
 
--- A `create` for socket.http whose sockets keep to our timeout. By itself socket.http sets the one
--- that the whole program shares, and LuaSec sets its own until it is connected.
-local function sockets_with_timeout(open, timeout)
+local IS_TIMEOUT = { [408] = true, timeout = true, wantread = true, wantwrite = true }
+
+local function hang_up(link)
+  if link.sock then link.sock:close() end
+  link.sock = nil
+end
+
+-- Whether there is a connection to host:port with nothing to be read from it, such as its end,
+-- which there is where the server was started anew.
+local function is_idle(link, host, port)
+  if not link.sock or link.host ~= host or link.port ~= port then return false end
+  link.sock:settimeout(0)
+  local received, problem = link.sock:receive(1)
+  link.sock:settimeout(link.timeout)
+  return not received and IS_TIMEOUT[problem]
+end
+
+-- A `create` for socket.http, which by itself makes a connection for each request, sends head and
+-- body apart, and sets the timeout that the whole program shares. What it gets here is a shell that
+-- leaves the connection open, sends in one piece, and keeps to our timeout. (LuaSec sets its own
+-- until it is connected.)
+local function create_on(link)
   return function()
-    local sock, problem = open()
-    if not sock then return nil, problem end
-    sock:settimeout(timeout)
-    local kept = { settimeout = function() return 1 end }
-    function kept.connect(_, host, port)
+    local unsent = {}
+    local shell = { settimeout = function() return 1 end, close = function() return 1 end }
+    function shell.connect(_, host, port)
+      if is_idle(link, host, port) then return 1 end
+      hang_up(link)
+      local sock, problem = link.open()
+      if not sock then return nil, problem end
+      link.sock, link.host, link.port = sock, host, port
+      sock:settimeout(link.timeout)
       local connected, reason = sock:connect(host, port)
-      sock:settimeout(timeout)
-      return connected, reason
+      if not connected then return nil, reason end
+      sock:settimeout(link.timeout)
+      if sock.setoption then sock:setoption("tcp-nodelay", true) end
+      return 1
     end
-    local function forward(_, name)
-      return function(_, ...) return sock[name](sock, ...) end
+    function shell.send(_, data)
+      unsent[#unsent + 1] = data
+      return #data
     end
-    return setmetatable(kept, { __index = forward })
+    function shell.receive(_, ...)
+      if unsent[1] then
+        local sent, problem = link.sock:send(table.concat(unsent))
+        if not sent then return nil, problem end
+        unsent = {}
+      end
+      return link.sock:receive(...)
+    end
+    return shell
   end
 end
 
-local IS_TIMEOUT = { [408] = true, timeout = true, wantread = true, wantwrite = true }
+-- Whether the server, as it says, lets another request follow on the connection.
+local function stays_open(headers, status_line)
+  local closes = (headers.connection or ""):lower():find("close", 1, true)
+  return not closes and status_line:find("^HTTP/1%.1 ")
+end
 
 -- One request. Returns the reply's body and content type.
 local function send(self, method, path, body)
@@ -159,16 +197,19 @@ local function send(self, method, path, body)
       authorization = self.token and "Bearer " .. self.token,
       ["content-type"] = body and "application/json",
       ["content-length"] = body and #body,
+      connection = "keep-alive",
     },
     source = body and ltn12.source.string(body),
     sink = ltn12.sink.table(chunks),
-    create = self.create,
+    create = create_on(self.link),
     redirect = false, -- it would take the token anywhere
   })
   if not fine then done, status = nil, done end
+  if not (done and headers and stays_open(headers, line)) then hang_up(self.link) end
   if not done or not headers then -- socket.http reads none of a 408, and makes a 200 of non-HTTP
     if IS_TIMEOUT[status] then
-      return nil, ("%s: no answer within %g s"):format(self.remote_base, self.timeout), "timeout"
+      local text = ("%s: no answer within %g s"):format(self.remote_base, self.link.timeout)
+      return nil, text, "timeout"
     end
     local reason = done and "no HTTP answer" or tostring(status)
     return nil, ("%s: %s"):format(self.remote_base, reason), "connection"
@@ -281,6 +322,17 @@ function Client:env_step(instance_id, action, render)
   return observation_of(reply), reply.reward, reply.done, reply.info, terminated, truncated
 end
 
+--- Advance by many steps in one call: by a list of actions, or with options.sample by so many
+-- that the server draws. Returns a table: "steps", how many were made, and lists with an item for
+-- each: observations, rewards, done, terminated, truncated, the actions where they were drawn; and
+-- final_observations with one for each end of an episode.
+-- options: sample; on_done, "stop" with the end of an episode or "reset" and go on; fields, a list
+-- of the lists to return, infos as well.
+function Client:env_rollout(instance_id, actions, options)
+  local path, body = env(instance_id, "rollout/"), { actions = actions }
+  return post(self, path, with_options(body, options, "sample on_done fields"))
+end
+
 --- The present frame: the bytes of a PNG, or the text of a text renderer; and its content type.
 function Client:env_render(instance_id) return send(self, "GET", env(instance_id, "render/")) end
 
@@ -389,9 +441,8 @@ function gym.new(remote_base, options)
   return setmetatable({
     remote_base = remote_base:gsub("/+$", ""),
     token = settings.token,
-    timeout = timeout,
     json = json,
-    create = sockets_with_timeout(open, timeout),
+    link = { open = open, timeout = timeout }, -- and sock, host, port, where there is a connection
   }, Client)
 end
 

@@ -111,9 +111,10 @@ refuses("make_failed", " (TypeError)", client:env_create("CartPole-v1", { kwargs
 check(client:env_create("CartPole-v1", { kwargs = {}, engine = "gymnasium" }), "empty kwargs")
 
 for _, call in ipairs({
-  "env_info", "env_close", "env_reset", "env_step", "env_render", "env_action_space_info",
-  "env_action_space_sample", "env_action_space_contains", "env_observation_space_info",
-  "env_observation_space_contains", "env_monitor_start", "env_monitor_close",
+  "env_info", "env_close", "env_reset", "env_step", "env_rollout", "env_render",
+  "env_action_space_info", "env_action_space_sample", "env_action_space_contains",
+  "env_observation_space_info", "env_observation_space_contains", "env_monitor_start",
+  "env_monitor_close",
 }) do
   local argument = call == "env_step" and 0 or call == "env_monitor_start" and "/tmp" or {}
   refuses("unknown_instance", "_id no such?ü unkn", client[call](client, "no such?ü", argument))
@@ -173,6 +174,19 @@ observation, reward, done, step_info, terminated, truncated = client:env_step(ma
 gives({ 2, { 1, 1 }, { false, false } }, #observation, reward, done)
 gives({ { false, false }, { false, false } }, terminated, truncated)
 client:env_close(many)
+
+local roll = client:env_create("CartPole-v1", { seed = 3 })
+refuses("reset_needed", "not been reset", client:env_rollout(roll, { 0 }))
+client:env_reset(roll)
+refuses("bad_value", "actions[2]", client:env_rollout(roll, { 0, 1, 2 }))
+refuses("bad_value", "unknown option smple", client:env_rollout(roll, nil, { smple = 2 }))
+gives({ 0 }, client:env_info(roll).steps)
+local made = client:env_rollout(roll, { 0, 1, 0 })
+gives({ 3, { 1, 1, 1 }, { false, false, false }, 4 },
+  made.steps, made.rewards, made.done, #made.observations[3])
+gives({ { steps = 1 } }, client:env_rollout(roll, { 1 }, { fields = {} }))
+made = client:env_rollout(roll, nil, { sample = 200, on_done = "reset", fields = { "actions" } })
+gives({ 200, 200, nil }, made.steps, #made.actions, made.rewards)
 
 -- ---- spaces
 

@@ -20,14 +20,15 @@ def raise_blamed(
 ) -> NoReturn:
     """Raise EnvFailed for what an environment's code has raised; its episode is over. Our own
     errors, and somebody's Ctrl-C, are raised as they are."""
-    if isinstance(error, GymHTTPError):
-        raise error
-    if isinstance(error, KeyboardInterrupt) and in_main_thread():
-        raise error
-    if progress is not None:
-        progress.stop(FAILED)
-    log.error("%s failed in %s", env_id, verb, exc_info=error)
-    raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
+    try:
+        if not _is_environments(error):
+            raise error
+        if progress is not None:
+            progress.stop(FAILED)
+        log.error("%s failed in %s", env_id, verb, exc_info=error)
+        raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
+    finally:
+        del error  # its traceback has this frame: they would keep each other, and the environment
 
 
 class environments_own_code:
@@ -49,7 +50,7 @@ class environments_own_code:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
+        if error is not None and _is_environments(error):
             raise_blamed(error, self._env_id, self._verb, self._progress)
 
 
@@ -64,6 +65,12 @@ def refusal_of(options: dict[str, Any] | None, progress: Progress) -> Iterator[N
             raise
         progress.stop(FAILED)
         raise BadValue(f"options were refused: {_brief(error)}") from error
+
+
+def _is_environments(error: BaseException) -> bool:
+    """Whether it isn't our own, or somebody's Ctrl-C."""
+    interrupted = isinstance(error, KeyboardInterrupt) and in_main_thread()
+    return not interrupted and not isinstance(error, GymHTTPError)
 
 
 def in_main_thread() -> bool:

@@ -7,7 +7,6 @@ waiting for its bookkeeping.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from threading import Event
 from typing import Any
 
@@ -29,9 +28,12 @@ class ColumnTape(Tape):
     def fits(instance: Instance, plan: Plan) -> bool:
         """Whether nobody has to look at each step: no recorder, nor the caller for its info, nor
         the rollout for an end."""
+        autoreset = instance.facts.autoreset
         return (
-            instance.facts.autoreset == "next_step"
-            and instance.recorder is None
+            autoreset == "next_step"
+            or (autoreset == "same_step" and not plan.wants("final_observations"))
+        ) and (
+            instance.recorder is None
             and plan.on_done == RESET
             and plan.wants("observations")
             and not plan.wants("infos")
@@ -43,7 +45,7 @@ class ColumnTape(Tape):
         assert isinstance(progress, VectorProgress)
         columns = self._columns = Columns(
             count,
-            partial(instance.encode, env.observation_space),
+            instance.encode,
             progress.rewards,
             progress.flags,
             progress.flags,
@@ -53,7 +55,7 @@ class ColumnTape(Tape):
                 if index and ending.is_set():
                     break
                 action = self.draw() if actions is None else actions[index]
-                if self.wants["actions"]:
+                if self.wanted["actions"]:
                     self.note(action)
                 observation, reward, terminated, truncated, _ = env.step(action)
                 columns.put(index, observation, reward, terminated, truncated)
@@ -75,10 +77,10 @@ class ColumnTape(Tape):
             "truncated": truncated,
             "done": done,
         }
-        fields: dict[str, Any] = {key: value for key, value in found.items() if self.wants[key]}
-        if self.wants["final_observations"]:
+        fields: dict[str, Any] = {key: value for key, value in found.items() if self.wanted[key]}
+        if self.wanted["final_observations"]:
             fields["final_observations"] = observations[done]
-        if self.wants["actions"]:
+        if self.wanted["actions"]:
             fields["actions"] = batches.listed(self.instance.env.action_space, self._actions)
         return Rollout(self.steps, fields, [])
 
@@ -119,7 +121,7 @@ class Columns:
         for which, row in enumerate(rows):
             array = self._arrays[which]
             wider = np.result_type(row.dtype, array.dtype)
-            if wider != array.dtype:  # float64 in the midst of float32, say: no digit is lost
+            if wider != array.dtype:  # float64 in the midst of float32, say: the wider one serves
                 array = self._arrays[which] = array.astype(wider)
             array[index] = row
         self._likeness = tuple(

@@ -38,7 +38,7 @@ class Transition(Struct, frozen=True):
 
 class Rollout(Struct, frozen=True):
     """What rollout answers. steps: how many were made; fields: those that were asked for, by name
-    (`gym_http.rollout.FIELDS`)."""
+    (`gym_http.tape.FIELDS`)."""
 
     steps: int
     fields: dict[str, Any]

@@ -25,7 +25,7 @@ def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Obse
         with refusal_of(options, progress):
             # A copy: some take what they know out of it.
             value, info = env.reset(seed=seed, options=options and {**options})
-        observation = instance.encode(env.observation_space, value)
+        observation = instance.encode(value)
         carried = _told(instance, info)
     instance.pending_seed = None
     begun = progress.begin(options)
@@ -38,11 +38,11 @@ def step(instance: Instance, action: Any) -> Transition:
     """Advance by one step. Raises ResetNeeded, BadValue, EnvFailed."""
     progress, env = instance.progress, instance.env
     require_running(instance)
-    native = instance.decode(env.action_space, action)
+    native = instance.decode(action)
     try:
         value, reward, terminated, truncated, info = env.step(native)
         reward, terminated, truncated = progress.outcome(reward, terminated, truncated)
-        observation = instance.encode(env.observation_space, value)
+        observation = instance.encode(value)
         told, dropped = _told(instance, info)
     except BaseException as error:
         raise_blamed(error, instance.env_id, "step", progress)

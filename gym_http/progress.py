@@ -100,8 +100,9 @@ class Progress:
             self._finish(self._length, self._reward)
         return Stepped(reward, done)
 
-    def _finish(self, length: int, reward: float) -> None:
-        self.episodes += 1
+    def _finish(self, length: int, reward: float, episodes: int = 1) -> None:
+        """So many have ended, the last of them with these."""
+        self.episodes += episodes
         self.last_length, self.last_return = length, reward
 
 
@@ -187,20 +188,20 @@ class VectorProgress(Progress):
 
     def step(self, reward: np.ndarray, done: np.ndarray) -> Stepped:
         resetting = self._ended if self._some_ended and self._autoreset == "next_step" else None
-        self.steps += self.num_envs
+        made = self.num_envs
         self._lengths += 1
         self._returns += reward
         if resetting is not None:
-            self.steps -= int(np.count_nonzero(resetting))
+            made -= int(np.count_nonzero(resetting))
             self._clear(resetting)
             done = done & ~resetting
+        self.steps += made
         count = int(np.count_nonzero(done))
         self._ended, self._some_ended = done, count > 0
         if count == 0:
             return Stepped(reward, done, resetting, resetting)
         last = _numbers(done)[-1]
-        self._finish(int(self._lengths[last]), float(self._returns[last]))
-        self.episodes += count - 1
+        self._finish(int(self._lengths[last]), float(self._returns[last]), count)
         if self._autoreset != "same_step":
             return Stepped(reward, done, resetting, resetting)
         self._clear(done)
@@ -223,8 +224,8 @@ class VectorProgress(Progress):
         endings = np.flatnonzero(ended)
         if endings.size:
             row, which = divmod(int(endings[-1]), self.num_envs)
-            self.episodes += endings.size - 1
-            self._finish(*self._until(row, which, rewards, ended, resetting))
+            length, total = self._until(row, which, rewards, ended, resetting)
+            self._finish(length, total, endings.size)
         # Each one's last row before its running episode: of an end, or of its reset; -1 for none.
         breaks = ended | resetting if waits else ended
         last = np.where(breaks.any(axis=0), count - 1 - breaks[::-1].argmax(axis=0), -1)

@@ -41,17 +41,31 @@ class Instance:
     lock: Any = field(default_factory=threading.Lock)
     waiting: int = 0
     closed: bool = False
-    # The rows of `spaces` for this environment: looking them up takes as long as using them.
-    decode: Callable[..., Any] = field(init=False)  # an action
-    encode: Callable[..., Any] = field(init=False)  # an observation
-
-    def __post_init__(self) -> None:
-        self.decode = spaces.decode.dispatch(type(self.env.action_space))
-        self.encode = spaces.encode.dispatch(type(self.env.observation_space))
+    # The rows of `spaces` for these kinds: looking them up takes as long as using them.
+    _decoder: tuple[Any, Any] = (None, None)
+    _encoder: tuple[Any, Any] = (None, None)
 
     @property
     def env_id(self) -> str:
         return self.facts.env_id
+
+    def decode(self, action: Any) -> Any:
+        """The element of the action space that it stands for. Raises BadValue."""
+        space = self.env.action_space
+        kind, row = self._decoder
+        if type(space) is not kind:
+            row = spaces.decode.dispatch(type(space))
+            self._decoder = type(space), row
+        return row(space, action)
+
+    def encode(self, observation: Any) -> Any:
+        """As wire values. Raises TypeError, ValueError, LookupError for what is none."""
+        space = self.env.observation_space
+        kind, row = self._encoder
+        if type(space) is not kind:
+            row = spaces.encode.dispatch(type(space))
+            self._encoder = type(space), row
+        return row(space, observation)
 
 
 class Lease:
@@ -70,10 +84,13 @@ class Lease:
         instance = self._instance = registry.find(self._instance_id)
         if not instance.lock.acquire(False):
             registry.wait(instance, self._wait_s)
-        if instance.closed:
+        try:
+            if instance.closed:
+                raise UnknownInstance(self._instance_id)
+            instance.last_used = registry.clock()
+        except BaseException:  # somebody's Ctrl-C, say
             instance.lock.release()
-            raise UnknownInstance(self._instance_id)
-        instance.last_used = registry.clock()
+            raise
         return instance
 
     def __exit__(

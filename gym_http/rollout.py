@@ -43,10 +43,13 @@ def _check(plan: Plan) -> None:
 
 
 def _check_size(instance: Instance, plan: Plan, count: int) -> None:
-    """That the largest of the reply's arrays isn't too large. Each step may be a last one."""
+    """That the largest of the reply's arrays, as its space has it, isn't too large. Each step may
+    be a last one."""
     each = 8 * (instance.facts.num_envs or 1)  # the rewards
     if plan.wants("observations") or (plan.on_done == RESET and plan.wants("final_observations")):
         each = max(each, batches.size_of(instance.env.observation_space))
+    if plan.wants("actions"):
+        each = max(each, batches.size_of(instance.env.action_space))
     if each * count > MOST_BYTES:
         raise BadValue(
             f"an array of {count} steps may have {each * count} bytes, more than the "

@@ -149,6 +149,7 @@ class Service:
             deadline = time.monotonic() + 0.8 * self._settings.shutdown_timeout_s
             close_all(self._registry, deadline)
             self._scoreboard.close()
+        self._ending.clear()
 
     # ---- an environment's life
 

@@ -54,7 +54,7 @@ class Tape:
     def __init__(self, instance: Instance, plan: Plan) -> None:
         self.instance = instance
         self.plan = plan
-        self.wants = {field: plan.wants(field) for field in FIELDS}
+        self.wanted = {field: plan.wants(field) for field in FIELDS}
         self.steps = 0
         self._actions: list[Any] = []
         self._observations: list[Any] = []
@@ -82,17 +82,17 @@ class Tape:
 
     def _step(self, action: Any) -> bool:
         """Returns whether an episode ended."""
-        instance, env, wants = self.instance, self.instance.env, self.wants
+        instance, env, wanted = self.instance, self.instance.env, self.wanted
         try:
             self.note(action)
             value, reward, terminated, truncated, info = env.step(action)
             reward, terminated, truncated = instance.progress.outcome(reward, terminated, truncated)
-            observation = instance.encode(env.observation_space, value)
+            observation = instance.encode(value)
             done = terminated | truncated
             ended = done if isinstance(done, bool) else bool(done.any())
-            if ended and wants["final_observations"]:
+            if ended and wanted["final_observations"]:
                 self._final += self._last_observations(observation, done, info)
-            if wants["infos"]:
+            if wanted["infos"]:
                 self._tell(info)
         except BaseException as error:
             raise_blamed(error, instance.env_id, "step", instance.progress)
@@ -103,31 +103,31 @@ class Tape:
             instance.recorder.step(stepped)
         if ended and self.plan.on_done == RESET:
             observation = self._begin_anew(observation, done)
-        if wants["observations"]:
+        if wanted["observations"]:
             self._observations.append(observation)
         return ended
 
     def note(self, action: Any) -> None:
-        if self.wants["actions"]:
+        if self.wanted["actions"]:
             self._actions.append(spaces.encode(self.instance.env.action_space, action))
 
     def result(self) -> Rollout:
         """What the caller gets."""
         env, fields = self.instance.env, {}
-        if self.wants["observations"]:
+        if self.wanted["observations"]:
             fields["observations"] = batches.stacked(env.observation_space, self._observations)
         for field, column in zip(
             ("rewards", "terminated", "truncated", "done"),
             zip(*self._outcomes, strict=True),
             strict=True,
         ):
-            if self.wants[field]:
+            if self.wanted[field]:
                 fields[field] = np.array(column)
-        if self.wants["final_observations"]:
+        if self.wanted["final_observations"]:
             fields["final_observations"] = batches.stacked(single_space(env), self._final)
-        if self.wants["actions"]:
+        if self.wanted["actions"]:
             fields["actions"] = batches.listed(env.action_space, self._actions)
-        if self.wants["infos"]:
+        if self.wanted["infos"]:
             fields["infos"] = self._infos
         return Rollout(self.steps, fields, self._dropped)
 

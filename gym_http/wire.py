@@ -29,6 +29,7 @@ _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
 _PLAIN = {bool, int, float, str, type(None)}
 _SMALL = 4096  # bytes that are copied sooner than looked at
+_MANY = 65536  # numbers, whose lists take a few milliseconds and as many megabytes
 _FEW = 32  # numbers that a list's methods are done with before an array's begin
 _MOST_DIMENSIONS = 64  # NumPy's
 _LONGEST_OF_NOTHING = 2**16  # an axis of an array without elements: it costs no bytes to claim
@@ -72,7 +73,9 @@ def from_short_json(body: bytes, kind: type[Struct]) -> Struct | None:
 
 @lru_cache(maxsize=None)
 def _decoder(kind: type[Struct]) -> msgspec.json.Decoder[Struct]:
-    return msgspec.json.Decoder(kind)
+    """Of a `kind` that has nothing beside its fields: the decoder doesn't check what it skips."""
+    strict = msgspec.defstruct(kind.__name__, [], bases=(kind,), forbid_unknown_fields=True)
+    return msgspec.json.Decoder(strict)
 
 
 def to_json(value: Any) -> bytes:
@@ -116,6 +119,9 @@ def _json_text(value: Any) -> Any:
         return _json_leaf(value)
     if value.size >= pixels.LEAST_SIZE and pixels.fits(value):
         return msgspec.Raw(pixels.json_of(value))
+    if value.size >= _MANY and value.ndim > 1:
+        # Row by row, so that other threads have their turns and its lists aren't all there at once.
+        return msgspec.Raw(b"[" + b",".join(map(_json_encoder.encode, value)) + b"]")
     return numbers(value)
 
 
@@ -198,6 +204,7 @@ def _msgpack_leaf(value: Any) -> Any:
     if isinstance(value, np.generic):
         return _carried(np.asarray(value)).item()
     if isinstance(value, np.ndarray):
+        value = np.asarray(value)  # a subclass has its own idea of what its data are
         carried = _carried_as(value.dtype)
         if carried is None:
             return value.tolist()  # strings, say: lists, as in JSON

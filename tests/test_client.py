@@ -171,20 +171,6 @@ class Urls(unittest.TestCase):
             Client(url)
 
 
-class Connection(unittest.TestCase):
-    def test_one_connection_serves_many_calls(self):
-        with Client(shared_server().url) as client:
-            pool = client.session.get_adapter(client.remote_base).poolmanager
-            for _ in range(20):
-                client.env_list_all()
-            (key,) = pool.pools.keys()
-            self.assertEqual(pool.pools[key].num_connections, 1)
-
-    def test_nobody_there(self):
-        with self.assertRaises(requests.ConnectionError):
-            Client("http://127.0.0.1:1").env_list_all()
-
-
 class Paths(unittest.TestCase):
     def test_path_objects(self):
         with tempfile.TemporaryDirectory() as directory, Client(shared_server().url) as client:

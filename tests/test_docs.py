@@ -140,7 +140,7 @@ class Snippets(unittest.TestCase):
 
     def test_the_curl_sessions_give_what_they_say(self):
         sessions = blocks(README, "console")
-        self.assertEqual(len(sessions), 2)
+        self.assertEqual(len(sessions), 3)
         for session in sessions:
             with self.subTest(session=session[:80]):
                 self.check(session)
@@ -168,7 +168,7 @@ class Snippets(unittest.TestCase):
 
     def test_python(self):
         codes = blocks(README, "python")
-        self.assertEqual(len(codes), 3)
+        self.assertEqual(len(codes), 4)
         for code in codes:
             with self.subTest(code=code):
                 ended = subprocess.run(

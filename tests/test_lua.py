@@ -89,6 +89,8 @@ class Calls(LuaTest):
             for _ in range(30):
                 observation, reward, *_ = client.env_step(pendulum, [0.1234567890123456789])
                 expected += [*observation, reward]
+            made = client.env_rollout(pendulum, [[0.1], [-1 / 3]])
+            expected += [*made["observations"][0], *made["observations"][1], *made["rewards"]]
             client.env_close(pendulum)
         self.assertEqual([float(number) for number in said.split()], expected)
 
@@ -187,6 +189,10 @@ for _ = 1, 30 do
   show(observation)
   show({ reward })
 end
+local made = assert(client:env_rollout(pendulum, { { 0.1 }, { -1 / 3 } }))
+show(made.observations[1])
+show(made.observations[2])
+show(made.rewards)
 assert(client:env_close(pendulum))
 """
 

@@ -4,16 +4,13 @@ with the standard library's json."""
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-from granian import Granian
-from granian.constants import Interfaces
-from granian.log import LogLevels
 
 import benchmarks.fake_env
+from benchmarks.baselines.on_granian import serve
 
 env = gymnasium.make(benchmarks.fake_env.FRAMES)
 env.reset()
@@ -37,15 +34,4 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[byt
 
 
 if __name__ == "__main__":
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    print(port, flush=True)
-    Granian(
-        f"{__spec__.name}:app",
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.WSGI,
-        websockets=False,
-        log_level=LogLevels.error,
-    ).serve()
+    serve(f"{__spec__.name}:app")

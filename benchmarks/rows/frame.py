@@ -20,23 +20,33 @@ def comparisons() -> Iterator[list[Comparison]]:
     with (
         gym_http("--import", "benchmarks.fake_env") as server,
         baseline("raw_tcp", FRAMES) as echo,
+        baseline("bare", FRAMES) as bare,
         baseline("tolist_json") as tolist,
         Client(server.url) as client,
         closing(RawHTTP(server.address)) as http,
+        closing(RawHTTP(bare.address)) as bare_http,
         closing(RawTCP(echo.address, reply_bytes(FRAMES))) as tcp,
         closing(RawHTTP(tolist.address)) as tolist_http,
     ):
         instance_id = client.env_create(FRAMES)
         packed = wire.to_msgpack({"action": 0})
         listed = b'{"action":0}'
+        theirs = p50_us(TCPSteps(tcp, [0]))
         yield [
             Comparison(
                 "a step with a frame, MessagePack",
                 "raw TCP in Python",
                 "µs",
                 p50_us(HTTPSteps(http, [instance_id], [packed], content_type=MSGPACK)),
-                p50_us(TCPSteps(tcp, [0])),
+                theirs,
                 at_most(3.0),
+            ),
+            Comparison(
+                "… by a bare callable on Granian",
+                "raw TCP in Python",
+                "µs",
+                p50_us(HTTPSteps(bare_http, ["bare"], [packed], content_type=MSGPACK)),
+                theirs,
             ),
             Comparison(
                 "steps with a frame, JSON",

@@ -20,20 +20,31 @@ def comparisons() -> Iterator[list[Comparison]]:
     with (
         gym_http() as server,
         baseline("raw_tcp", ENV_ID) as echo,
+        baseline("bare", ENV_ID) as bare,
         Client(server.url) as client,
         closing(RawHTTP(server.address)) as http,
+        closing(RawHTTP(bare.address)) as bare_http,
         closing(RawTCP(echo.address, reply_bytes(ENV_ID))) as tcp,
     ):
         instance_id = client.env_create(ENV_ID)
+        bodies = [b'{"action":0}', b'{"action":1}']
+        theirs = p50_us(TCPSteps(tcp, [0, 1]))
         yield [
             Comparison(
                 "a CartPole step, JSON",
                 "raw TCP in Python",
                 "µs",
-                p50_us(HTTPSteps(http, [instance_id], [b'{"action":0}', b'{"action":1}'])),
-                p50_us(TCPSteps(tcp, [0, 1])),
+                p50_us(HTTPSteps(http, [instance_id], bodies)),
+                theirs,
                 at_most(3.0, reach=2.0),
-            )
+            ),
+            Comparison(
+                "… by a bare callable on Granian",
+                "raw TCP in Python",
+                "µs",
+                p50_us(HTTPSteps(bare_http, ["bare"], bodies)),
+                theirs,
+            ),
         ]
 
 

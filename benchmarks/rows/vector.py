@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.measuring import Comparison, Row, at_least, per_second
 from benchmarks.raw import MSGPACK, RawHTTP
-from benchmarks.servers import gym_http
+from benchmarks.servers import baseline, gym_http
 from benchmarks.working import CallSteps, HTTPSteps
 from gym_http import wire
 from gym_http.remote.connection import MessagePackClient
@@ -28,8 +28,10 @@ def actions(*shape: int) -> np.ndarray:
 def comparisons() -> Iterator[list[Comparison]]:
     with (
         gym_http() as server,
+        baseline("bare", ENV_ID, str(NUM_ENVS)) as bare,
         MessagePackClient(server.url) as client,
         closing(RawHTTP(server.address)) as http,
+        closing(RawHTTP(bare.address)) as bare_http,
         closing(in_process()) as envs,
     ):
         raw, bundled = (
@@ -46,6 +48,13 @@ def comparisons() -> Iterator[list[Comparison]]:
                 per_second(HTTPSteps(http, [raw], bodies, content_type=MSGPACK), NUM_ENVS),
                 theirs,
                 at_least(0.45, reach=0.6),
+            ),
+            Comparison(
+                "… by a bare callable on Granian",
+                "the same in process",
+                "steps/s",
+                per_second(HTTPSteps(bare_http, ["bare"], bodies, content_type=MSGPACK), NUM_ENVS),
+                theirs,
             ),
             Comparison(
                 "… by the bundled MessagePack client",

@@ -33,9 +33,9 @@ class MessagePackClient(Client):
     def _dump(self, value: Any) -> bytes:
         return wire.to_msgpack(value)
 
-    def _load(self, response: requests.Response) -> Any:
+    def _load(self, content: bytes) -> Any:
         try:
-            return wire.from_msgpack(response.content)
+            return wire.from_msgpack(content)
         except InvalidMessagePack as failure:
             raise ValueError(str(failure)) from failure
 

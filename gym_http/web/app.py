@@ -13,7 +13,7 @@ from werkzeug.serving import make_server
 from gym_http import errors
 from gym_http.service import Service
 from gym_http.settings import Settings
-from gym_http.web.compression import dressed
+from gym_http.web.compression import with_headers
 from gym_http.web.exchange import Call, Reply, Route, answer, error_reply, unexpected
 from gym_http.web.routes import ROUTES
 
@@ -112,7 +112,7 @@ def _read_body() -> None:
 
 def _response(reply: Reply) -> flask.Response:
     wanted = flask.request.headers.get("Accept-Encoding", "")
-    body, headers = dressed(reply.body, reply.content_type, wanted)
+    body, headers = with_headers(reply.body, reply.content_type, wanted)
     return flask.Response(body, reply.status, headers)
 
 

@@ -11,11 +11,13 @@ from functools import lru_cache, partial
 
 from werkzeug.http import parse_accept_header
 
+from gym_http.web.negotiation import LONGEST_KEPT
+
 LEAST_BYTES = 1400  # what goes in one packet anyway
 LEVEL = 1  # frames shrink about as far as at higher ones, in a fraction of the time
 
 
-def dressed(
+def with_headers(
     body: bytes, content_type: str, accept_encoding: str | None
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """(the body as it is sent, all headers)."""
@@ -34,6 +36,8 @@ def compressed(
 ) -> tuple[bytes, str | None]:
     """(the body as it shall be sent, its Content-Encoding)."""
     if not accept_encoding or len(body) < LEAST_BYTES or content_type.startswith("image/"):
+        return body, None
+    if len(accept_encoding) > LONGEST_KEPT:
         return body, None
     coding = _coding(accept_encoding)
     return (body, None) if coding is None else (_codings()[coding](body), coding)

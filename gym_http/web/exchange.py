@@ -1,6 +1,6 @@
 """One request, as data -> one reply, as data, without a web framework.
 
-`answer` is what Flask calls for every route, and what anything else may call as well.
+`answer` is what Flask calls for every route, and `hot` for those that it takes from Flask.
 """
 
 from __future__ import annotations

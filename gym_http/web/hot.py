@@ -14,7 +14,7 @@ from typing import Any
 from werkzeug.http import HTTP_STATUS_CODES
 
 from gym_http.web.app import GymHTTPApp
-from gym_http.web.compression import dressed
+from gym_http.web.compression import with_headers
 from gym_http.web.exchange import Call, Route, answer
 from gym_http.web.routes import ENV, ROUTES
 
@@ -54,7 +54,7 @@ class Front:
             {"instance_id": instance_id}, {}, body, get("CONTENT_TYPE", ""), get("HTTP_ACCEPT", "")
         )
         reply = answer(route, self._service, call)
-        sent, headers = dressed(reply.body, reply.content_type, get("HTTP_ACCEPT_ENCODING"))
+        sent, headers = with_headers(reply.body, reply.content_type, get("HTTP_ACCEPT_ENCODING"))
         start_response(_STATUS[reply.status], headers)
         return [sent]
 

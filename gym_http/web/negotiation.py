@@ -11,18 +11,27 @@ JSON = "application/json"
 MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
 
 
+LONGEST_KEPT = (
+    200  # characters of a header whose meaning is remembered: clients send what they like
+)
+
+
 def speaks_json(content_type: str) -> bool:
-    return _bare(content_type) == JSON
+    return _bare(content_type[:LONGEST_KEPT]) == JSON
 
 
 def speaks_msgpack(content_type: str) -> bool:
-    return _bare(content_type) in MSGPACK
+    return _bare(content_type[:LONGEST_KEPT]) in MSGPACK
 
 
-@lru_cache(maxsize=64)
 def reply_type(accept: str) -> str:
     """MessagePack, by the name that the caller has for it, where Accept prefers it to all else:
     names it alone, or first of equals. JSON for everybody else, whatever they accept."""
+    return _reply_type(accept) if len(accept) < LONGEST_KEPT else _reply_type.__wrapped__(accept)
+
+
+@lru_cache(maxsize=64)
+def _reply_type(accept: str) -> str:
     if "msgpack" not in accept.lower():
         return JSON
     # By quality alone: MIMEAccept has what is specific first, however little it is wanted.
