@@ -32,7 +32,7 @@ soak: $(VENV)/installed
 peers: $(VENV)/installed
 	@exec $(BIN)/python -m benchmarks.peers $(ARGS)
 
-ppo: $(VENV)/extras-benchmarks
+ppo: $(VENV)/extras-ppo
 	@exec $(BIN)/python -m benchmarks.train_ppo $(ARGS)
 
 example: $(VENV)/installed

@@ -12,8 +12,9 @@ Failures are a ServerError where the server answered with one, and the exception
 where it didn't answer.
 
 `client.session` is a requests.Session, to be configured as any. Where it is asked for no more than
-headers, calls to http://… take a shorter way (at the end of this file) to the same effect.
-`client.session.mount("http://", requests.adapters.HTTPAdapter())` turns that off.
+headers, calls to http://… take a shorter way (at the end of this file) to the same effect; where
+somebody has replaced its methods, or those of `requests`, they don't.
+`client.session.mount("http://", requests.adapters.HTTPAdapter())` turns it off.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.cookies import extract_cookies_to_jar
+from requests.utils import select_proxy
 from urllib3.util import wait_for_read
 
 __all__ = ["Client", "ServerError"]
@@ -215,7 +217,8 @@ class Client:
         Returns a dict of these, with an item for each step, and "steps", how many were made.
         "observations" are those that the next action answers; those in which episodes ended are
         "final_observations", one for each true in "done".
-        A refused action says where it stands, such as "actions[57]"; then no step is made.
+        A refused action says where it stands, such as "actions[57]"; then no step is made. All
+        has to be done within `timeout`; what takes longer is made, but its answer is lost.
         """
         if isinstance(actions, (Iterator, range)):
             actions = list(actions)
@@ -432,7 +435,7 @@ class _Direct(HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         super().init_poolmanager(*arguments, **options)  # also where a session is unpickled
-        self._idle: list[tuple[tuple[str, int], socket.socket]] = []
+        self._idle: list[tuple[tuple[str, int, int], socket.socket]] = []
 
     def close(self) -> None:
         super().close()
@@ -450,22 +453,27 @@ class _Direct(HTTPAdapter):
         """Return what session.request would, and raise that. None where it has to be called
         instead; then nothing has been sent."""
         url = _PLAIN_URL.fullmatch(call.url)
-        has_more = session.auth or session.cookies or session.params or session.proxies
-        if url is None or has_more or session.trust_env or any(session.hooks.values()):
+        has_more = session.auth or session.cookies or session.params or any(session.hooks.values())
+        if url is None or has_more or session.trust_env or _is_patched(session):
+            return None
+        if session.proxies and select_proxy(call.url, session.proxies):
             return None
         netloc, host, port, target = url.groups()
-        address = host.strip("[]"), int(port or 80)
+        address = host.strip("[]"), int(port or 80), os.getpid()  # a forked child has its own
         connect_s, read_s = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         head = _head(call.method, netloc, *session.headers.items(), *call.headers.items())
         size = b"Content-Length: %d\r\n" % len(call.data) if call.data else b""
         first = f"{call.method} {target} HTTP/1.1\r\n".encode()
         line = self._line(address, connect_s)
         try:
-            line.settimeout(read_s)
+            line.settimeout(connect_s)  # which `requests` has for sending as well
             with suppress(BrokenPipeError, ConnectionResetError):  # after an early answer, say
                 line.sendall(b"".join((first, head, size, b"\r\n", call.data or b"")))
+            line.settimeout(read_s)
             reply = _read(line, call)
         except BaseException as failure:  # the next call must not be answered by what comes yet
+            with suppress(OSError):  # now, also if somebody keeps the exception, and so the line
+                line.shutdown(socket.SHUT_RDWR)
             line.close()
             for kind, in_requests in _FAILURES:
                 if isinstance(failure, kind):
@@ -480,7 +488,7 @@ class _Direct(HTTPAdapter):
             return self._finished(session, call, reply, timeout)
         return reply
 
-    def _line(self, address: tuple[str, int], timeout: float | None) -> socket.socket:
+    def _line(self, address: tuple[str, int, int], timeout: float | None) -> socket.socket:
         """A connection. Not one that was closed while it was idle, by a server that was started
         anew, say: its end can be read."""
         with suppress(IndexError):  # when there are no more
@@ -490,7 +498,7 @@ class _Direct(HTTPAdapter):
                     return line
                 line.close()
         try:
-            line = socket.create_connection(address, timeout)
+            line = socket.create_connection(address[:2], timeout)
         except (OSError, UnicodeError, OverflowError) as failure:  # the last two for odd addresses
             late = isinstance(failure, TimeoutError)
             kind = requests.ConnectTimeout if late else requests.ConnectionError
@@ -524,9 +532,19 @@ class _Direct(HTTPAdapter):
             verify=session.verify,  # type: ignore[arg-type]  # a path, too
             cert=session.cert,
         )
-        for redirected in redirects:
-            response = redirected
-        return response
+        return [response, *redirects][-1]
+
+
+_SENDS = requests.Session.request, requests.Session.send, HTTPAdapter.send
+
+
+def _is_patched(session: requests.Session) -> bool:
+    """Whether somebody wants to see each call: a mock, or a tracer."""
+    kind = type(session)
+    return bool(
+        (kind.request, kind.send, HTTPAdapter.send) != _SENDS
+        or {"request", "send"} & vars(session).keys()
+    )
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             chart.require_matplotlib()
         except ImportError:
-            sys.exit("the chart needs matplotlib: pip install -e '.[benchmarks]'")
+            sys.exit("the chart needs matplotlib: pip install -e '.[bench]'")
     everywhere = allowed_cores()
     core = _core(options.core, everywhere)
     about = {

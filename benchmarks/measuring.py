@@ -110,11 +110,13 @@ class Measured:
 
 
 def measure(comparison: Comparison, rounds: int, seconds: float) -> Measured:
-    """Ours, theirs, ours, theirs …: `rounds` of each, of about so many seconds."""
+    """Ours, theirs, theirs, ours, ours …: `rounds` of each, of about so many seconds."""
     measured = Measured(comparison, [], [])
+    sides = [(measured.ours, comparison.ours), (measured.theirs, comparison.theirs)]
     for _ in range(min(rounds, comparison.most_rounds or rounds)):
-        measured.ours.append(comparison.ours(seconds))
-        measured.theirs.append(comparison.theirs(seconds))
+        for figures, measure_round in sides:
+            figures.append(measure_round(seconds))
+        sides.reverse()
     return measured
 
 

@@ -24,7 +24,7 @@ NAME = "BENCHMARKS_BARE"  # the worker is another process
 
 def app() -> Callable[..., list[bytes]]:
     env_id, num_envs = os.environ[NAME].split()
-    env: Any = gymnasium.make(env_id)
+    env: Any = gymnasium.make(env_id, disable_env_checker=True)
     if int(num_envs):
         env = gymnasium.make_vec(env_id, int(num_envs), vectorization_mode="vector_entry_point")
     env.reset()

@@ -12,7 +12,7 @@ import gymnasium
 import benchmarks.fake_env
 from benchmarks.baselines.on_granian import serve
 
-env = gymnasium.make(benchmarks.fake_env.FRAMES)
+env = gymnasium.make(benchmarks.fake_env.FRAMES, disable_env_checker=True)
 env.reset()
 
 

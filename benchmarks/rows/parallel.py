@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 
 from benchmarks.fake_env import SLEEP_S, SLEEPING
@@ -49,26 +50,21 @@ def together(works: list[HTTPSteps]) -> Round:
     time, and don't hinder one another."""
 
     def measure_round(seconds: float) -> float:
-        counts = [0] * len(works)
-        start = threading.Barrier(len(works) + 1)
+        start = threading.Barrier(len(works))
 
-        def run(which: int) -> None:
-            call, count = works[which].call, 0
+        def run(work: HTTPSteps) -> int:
+            count = 0
             start.wait()
+            deadline = time.perf_counter() + seconds
             while time.perf_counter() < deadline:
-                call()
+                work.call()
                 count += 1
-            counts[which] = count
+            return count
 
-        threads = [threading.Thread(target=run, args=(which,)) for which in range(len(works))]
-        for thread in threads:
-            thread.start()
-        began = time.perf_counter()
-        deadline = began + seconds
-        start.wait()
-        for thread in threads:
-            thread.join()
-        return sum(counts) / (time.perf_counter() - began)
+        with ThreadPoolExecutor(len(works)) as pool:
+            began = time.perf_counter()
+            steps = sum(pool.map(run, works))  # which raises what a thread has raised
+            return steps / (time.perf_counter() - began)
 
     return measure_round
 
