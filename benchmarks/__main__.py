@@ -21,7 +21,7 @@ from benchmarks.pinning import CAN_PIN, allowed_cores, on_cores
 from benchmarks.rows import ROWS, named
 from benchmarks.servers import ROOT
 
-FULL, QUICK = (15, 0.4), (5, 0.15)  # rounds of a side, seconds of a round
+FULL, QUICK = (5, 3, 0.4), (1, 5, 0.15)  # launches, rounds of a side in each, seconds of a round
 BUSY = 0.5  # a load average by which rounds differ visibly
 RESULTS = ROOT / "benchmarks" / "results.json"
 CHART = ROOT / "docs" / "bench.svg"
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = {
         "machine": machine.facts(),
         "core": core,  # null: nothing was pinned
-        "rounds": options.rounds,
+        "launches": options.launches,
+        "rounds_a_launch": options.rounds,
         "seconds_a_round": options.seconds,
     }
     print(_described(about), flush=True)
@@ -53,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for row in options.rows:
         with on_cores([core] if row.pinned and core is not None else everywhere):
             try:
-                with row.comparisons() as comparisons:
-                    for comparison in comparisons:
-                        measured.append(measure(comparison, options.rounds, options.seconds))
-                        records.append(table.record(row, measured[-1]))
-                        print(table.line(row, measured[-1]), flush=True)
+                found = measure(row, options.launches, options.rounds, options.seconds)
+                measured += found
+                for each in found:
+                    records.append(table.record(row, each))
+                    print(table.line(row, each), flush=True)
             except Unavailable as why:
                 not_measured[row.name] = str(why)
                 print(table.unavailable(row, str(why)), flush=True)
@@ -76,7 +77,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="rougher, in about a minute")
     parser.add_argument("--rows", type=_rows, help="only these, by number or name: 1,vector")
     parser.add_argument("--core", type=int, help="to pin all to; by default the first there is")
-    parser.add_argument("--rounds", type=int, help="of each side; by default 15")
+    parser.add_argument("--launches", type=int, help="of all servers; by default 5")
+    parser.add_argument("--rounds", type=int, help="of each side in each; by default 3")
     parser.add_argument("--seconds", type=float, help="of a round; by default 0.4")
     parser.add_argument("--out", type=Path, help=f"by default {RESULTS.relative_to(ROOT)} *")
     parser.add_argument("--chart", type=Path, help=f"by default {CHART.relative_to(ROOT)} *")
@@ -85,11 +87,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if not (options.quick or options.rows):
         options.out, options.chart = options.out or RESULTS, options.chart or CHART
     options.rows = options.rows or list(ROWS)
-    rounds, seconds = QUICK if options.quick else FULL
+    launches, rounds, seconds = QUICK if options.quick else FULL
+    options.launches = launches if options.launches is None else options.launches
     options.rounds = rounds if options.rounds is None else options.rounds
     options.seconds = seconds if options.seconds is None else options.seconds
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
+    if options.rounds < 1 or options.launches < 1:
+        parser.error("--rounds and --launches: at least 1")
     return options
 
 
@@ -118,7 +121,7 @@ def _described(about: dict[str, Any]) -> str:
     return (
         f"{facts['cpu']}, {facts['cores']} cores, load {facts['load_average']}; "
         f"Python {facts['python']}, {packages}; commit {facts['commit']}; "
-        f"{about['rounds']} rounds of {about['seconds_a_round']} s"
+        f"{about['launches']} × {about['rounds_a_launch']} rounds of {about['seconds_a_round']} s"
     )
 
 

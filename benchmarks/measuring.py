@@ -109,15 +109,28 @@ class Measured:
         return None if goal is None else goal.met_by(self.ratio)
 
 
-def measure(comparison: Comparison, rounds: int, seconds: float) -> Measured:
-    """Ours, theirs, theirs, ours, ours …: `rounds` of each, of about so many seconds."""
-    measured = Measured(comparison, [], [])
+def measure(row: Row, launches: int, rounds: int, seconds: float) -> list[Measured]:
+    """Ours, theirs, theirs, ours, ours …: `rounds` of each, of about so many seconds, and all that
+    with so many `launches` of the servers. Where a process's code and data happen to lie makes a
+    tenth of difference, for as long as it lives.
+    """
+    found: list[Measured] = []
+    for _ in range(launches):
+        with row.comparisons() as comparisons:
+            if not found:
+                found = [Measured(comparison, [], []) for comparison in comparisons]
+            for measured, comparison in zip(found, comparisons, strict=True):
+                add_rounds(measured, comparison, rounds, seconds)
+    return found
+
+
+def add_rounds(measured: Measured, comparison: Comparison, rounds: int, seconds: float) -> None:
+    """Of a comparison like that of `measured`, whose servers may be others."""
     sides = [(measured.ours, comparison.ours), (measured.theirs, comparison.theirs)]
     for _ in range(min(rounds, comparison.most_rounds or rounds)):
         for figures, measure_round in sides:
             figures.append(measure_round(seconds))
         sides.reverse()
-    return measured
 
 
 def p50_us(work: Work) -> Round:

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.baselines.raw_tcp import reply_bytes
-from benchmarks.measuring import Comparison, Measured, Round, Unavailable, measure, p50_us
+from benchmarks.measuring import Comparison, Measured, Round, Unavailable, add_rounds, p50_us
 from benchmarks.peers import ENV_ID, PEERS
 from benchmarks.peers.asking import asked
 from benchmarks.pinning import allowed_cores, on_cores
@@ -127,7 +127,8 @@ def _measured(
     try:
         with contender as (ours, versions):
             comparison = Comparison(name, BASELINE, "µs", ours, theirs)
-            measured = measure(comparison, options.rounds, options.seconds)
+            measured = Measured(comparison, [], [])
+            add_rounds(measured, comparison, options.rounds, options.seconds)
     except Unavailable as why:
         return {"name": name, "not_measured": str(why)}
     return {"name": name, "versions": versions, **_record(measured)}

@@ -27,7 +27,7 @@ def comparisons() -> Iterator[list[Comparison]]:
             lambda _: on_a_server(),
             lambda _: in_plain_python(),
             at_most(1.5),
-            most_rounds=3,
+            most_rounds=1,
         )
     ]
 
