@@ -6,7 +6,7 @@ waiting for its bookkeeping.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
@@ -50,26 +50,33 @@ class ColumnTape(Tape):
             progress.flags,
             progress.flags,
         )
+        made, step, put, is_ending = 0, env.step, columns.put, ending.is_set
+        notes = self.note if self.wanted["actions"] else None
         try:
-            for index in range(count):
-                if index and ending.is_set():
+            for action in self._drawn(count) if actions is None else actions:
+                if notes:
+                    notes(action)
+                observation, reward, terminated, truncated, _ = step(action)
+                put(made, observation, reward, terminated, truncated)
+                made += 1
+                if is_ending():
                     break
-                action = self.draw() if actions is None else actions[index]
-                if self.wanted["actions"]:
-                    self.note(action)
-                observation, reward, terminated, truncated, _ = env.step(action)
-                columns.put(index, observation, reward, terminated, truncated)
-                self.steps = index + 1
         except BaseException as error:
             raise_blamed(error, instance.env_id, "step", progress)
         finally:
-            if self.steps:
-                _, rewards, terminated, truncated = columns.rows(self.steps)
-                progress.advance(rewards, terminated | truncated)
+            self.steps = made
+            if made:
+                _, rewards, terminated, truncated = columns.rows(made)
+                self._done = terminated | truncated
+                progress.advance(rewards, self._done)
+
+    def _drawn(self, count: int) -> Iterator[Any]:
+        for _ in range(count):
+            yield self.draw()
 
     def result(self) -> Rollout:
         observations, rewards, terminated, truncated = self._columns.rows(self.steps)
-        done = terminated | truncated
+        done = self._done
         found = {
             "observations": observations,
             "rewards": rewards,
@@ -96,14 +103,14 @@ class Columns:
         self._length = length
         self._converters = converters
         self._arrays: list[np.ndarray] = []
-        self._likeness: tuple[Any, ...] = ()
+        self._shapes: tuple[Any, ...] = ()  # of rows that are like the ones before
+        self._dtypes: tuple[Any, ...] = ()
 
     def put(self, index: int, first: Any, second: Any, third: Any, fourth: Any) -> None:
         """The rows of that index, one for each column."""
-        if (
-            type(first) is type(second) is type(third) is type(fourth) is np.ndarray
-            and (first.shape, first.dtype, second.shape, second.dtype) == self._likeness[:4]
-            and (third.shape, third.dtype, fourth.shape, fourth.dtype) == self._likeness[4:]
+        if type(first) is type(second) is type(third) is type(fourth) is np.ndarray and (
+            (first.shape, second.shape, third.shape, fourth.shape) == self._shapes
+            and (first.dtype, second.dtype, third.dtype, fourth.dtype) == self._dtypes
         ):
             one, two, three, four = self._arrays
             one[index], two[index], three[index], four[index] = first, second, third, fourth
@@ -124,6 +131,5 @@ class Columns:
             if wider != array.dtype:  # float64 in the midst of float32, say: the wider one serves
                 array = self._arrays[which] = array.astype(wider)
             array[index] = row
-        self._likeness = tuple(
-            part for array in self._arrays for part in (array.shape[1:], array.dtype)
-        )
+        self._shapes = tuple(array.shape[1:] for array in self._arrays)
+        self._dtypes = tuple(array.dtype for array in self._arrays)

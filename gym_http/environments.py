@@ -52,7 +52,7 @@ class Recipe:
     autoreset: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What there is to know of an environment that was made."""
 

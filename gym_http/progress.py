@@ -53,6 +53,17 @@ class Stepped(Struct, frozen=True):
 class Progress:
     """Of one environment."""
 
+    __slots__ = (
+        "_length",
+        "_reward",
+        "_stopped",
+        "episodes",
+        "last_length",
+        "last_return",
+        "steps",
+        "was_reset",
+    )
+
     def __init__(self) -> None:
         self.was_reset = False
         self._stopped: str | None = NEVER_RESET
