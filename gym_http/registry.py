@@ -41,9 +41,6 @@ class Instance:
     lock: Any = field(default_factory=threading.Lock)
     waiting: int = 0
     closed: bool = False
-    # The rows of `spaces` for these kinds: looking them up takes as long as using them.
-    _decoder: tuple[Any, Any] = (None, None)
-    _encoder: tuple[Any, Any] = (None, None)
 
     @property
     def env_id(self) -> str:
@@ -52,20 +49,12 @@ class Instance:
     def decode(self, action: Any) -> Any:
         """The element of the action space that it stands for. Raises BadValue."""
         space = self.env.action_space
-        kind, row = self._decoder
-        if type(space) is not kind:
-            row = spaces.decode.dispatch(type(space))
-            self._decoder = type(space), row
-        return row(space, action)
+        return spaces.row(spaces.decode, space.__class__)(space, action)
 
     def encode(self, observation: Any) -> Any:
         """As wire values. Raises TypeError, ValueError, LookupError for what is none."""
         space = self.env.observation_space
-        kind, row = self._encoder
-        if type(space) is not kind:
-            row = spaces.encode.dispatch(type(space))
-            self._encoder = type(space), row
-        return row(space, observation)
+        return spaces.row(spaces.encode, space.__class__)(space, observation)
 
 
 class Lease:

@@ -8,7 +8,7 @@ wants. A space without a row raises UnsupportedSpace; `verbs` says how to add on
 import gym_http.spaces.composite  # noqa: F401 (its rows)
 from gym_http.spaces.description import builder, space_from_description
 from gym_http.spaces.plain import NUMBERS
-from gym_http.spaces.verbs import contains, decode, describe, encode
+from gym_http.spaces.verbs import contains, decode, describe, encode, row
 
 __all__ = [
     "NUMBERS",
@@ -17,5 +17,6 @@ __all__ = [
     "decode",
     "describe",
     "encode",
+    "row",
     "space_from_description",
 ]

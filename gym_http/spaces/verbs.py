@@ -17,7 +17,8 @@ shall rebuild it.
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable
+from functools import lru_cache, singledispatch
 from typing import Any
 
 from gymnasium import Space
@@ -54,6 +55,13 @@ def encode(space: Space[Any], value: Any) -> Any:
     if is_text(space):
         return encoded_text(value)
     raise _unsupported(space)
+
+
+@lru_cache(maxsize=256)
+def row(verb: Any, kind: type) -> Callable[..., Any]:
+    """What `verb` does for the spaces of a class. For who asks at each step: singledispatch looks
+    it up in as much time as using it takes."""
+    return verb.dispatch(kind)
 
 
 def contains(space: Space[Any], wire: Any) -> bool:
