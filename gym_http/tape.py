@@ -29,7 +29,6 @@ FIELDS = (
     "infos",
 )
 
-
 Actions = Sequence[Any] | np.ndarray | None  # native ones; None where they are to be drawn
 
 

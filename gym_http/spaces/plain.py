@@ -17,12 +17,8 @@ from gym_http.wire import numbers
 NUMBERS = (spaces.Discrete, spaces.Box, spaces.MultiDiscrete, spaces.MultiBinary)
 
 
-_PLAIN_TYPES: dict[str, set[type]] = {
-    "b": {bool},
-    "i": {int},
-    "u": {int},
-    "f": {int, float},
-}  # what needs no look at
+# Of a dtype's kind, what needs no look at each number.
+_PLAIN_TYPES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}}
 
 
 # ---- Discrete: an integer

@@ -8,12 +8,9 @@ from operator import itemgetter
 from werkzeug.http import parse_accept_header
 
 JSON = "application/json"
+# Characters of a header whose meaning is remembered. Clients send what they like.
+LONGEST_KEPT = 200
 MSGPACK = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
-
-
-LONGEST_KEPT = (
-    200  # characters of a header whose meaning is remembered: clients send what they like
-)
 
 
 def speaks_json(content_type: str) -> bool:
