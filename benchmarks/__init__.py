@@ -1,1 +1,1 @@
-"""What is measured, and not only tested. Run from the repository: python -m benchmarks.NAME."""
+"""What is measured, and not only tested: python -m benchmarks, in the repository."""

@@ -1,4 +1,4 @@
-"""What may be done with a leased instance: reset it, step it, roll it out.
+"""What is done to a leased instance by a reset and by a step.
 
 Here wire values become native ones and native ones wire values, the environment's own code is
 called, and its instance's progress and recorder are told.
@@ -36,9 +36,13 @@ def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Obse
 
 def step(instance: Instance, action: Any) -> Transition:
     """Advance by one step. Raises ResetNeeded, BadValue, EnvFailed."""
-    progress, env = instance.progress, instance.env
     require_running(instance)
-    native = instance.decode(action)
+    return advance(instance, instance.decode(action))
+
+
+def advance(instance: Instance, native: Any) -> Transition:
+    """Make a step, which may be made, of a native action. Raises EnvFailed."""
+    progress, env = instance.progress, instance.env
     try:
         value, reward, terminated, truncated, info = env.step(native)
         reward, terminated, truncated = progress.outcome(reward, terminated, truncated)

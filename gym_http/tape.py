@@ -10,12 +10,10 @@ import numpy as np
 from msgspec import Struct
 
 from gym_http import playing, spaces
-from gym_http.blame import environments_own_code, raise_blamed
-from gym_http.info import wire_info
-from gym_http.outcomes import Rollout
+from gym_http.blame import environments_own_code
+from gym_http.outcomes import Rollout, Transition
 from gym_http.registry import Instance
 from gym_http.spaces import batches
-from gym_http.vectors import with_last_encoded
 
 STOP, RESET = "stop", "reset"
 FIELDS = (
@@ -81,33 +79,26 @@ class Tape:
 
     def _step(self, action: Any) -> bool:
         """Returns whether an episode ended."""
-        instance, env, wanted = self.instance, self.instance.env, self.wanted
-        try:
+        if self.wanted["actions"]:
             self.note(action)
-            value, reward, terminated, truncated, info = env.step(action)
-            reward, terminated, truncated = instance.progress.outcome(reward, terminated, truncated)
-            observation = instance.encode(value)
-            done = terminated | truncated
-            ended = done if isinstance(done, bool) else bool(done.any())
-            if ended and wanted["final_observations"]:
-                self._final += self._last_observations(observation, done, info)
-            if wanted["infos"]:
-                self._tell(info)
-        except BaseException as error:
-            raise_blamed(error, instance.env_id, "step", instance.progress)
+        seen = playing.advance(self.instance, action)
+        self._outcomes.append((seen.reward, seen.terminated, seen.truncated, seen.done))
+        ended = seen.done if isinstance(seen.done, bool) else bool(seen.done.any())
+        if ended and self.wanted["final_observations"]:
+            with environments_own_code(self.instance.env_id, "step", self.instance.progress):
+                self._final += self._last_observations(seen)
+        if self.wanted["infos"]:
+            self._tell(seen)
         self.steps += 1
-        self._outcomes.append((reward, terminated, truncated, done))
-        stepped = instance.progress.step(reward, done)
-        if instance.recorder is not None:
-            instance.recorder.step(stepped)
-        if ended and self.plan.on_done == RESET:
-            observation = self._begin_anew(observation, done)
-        if wanted["observations"]:
+        anew = ended and self.plan.on_done == RESET
+        observation = self._begin_anew(seen) if anew else seen.observation
+        if self.wanted["observations"]:
             self._observations.append(observation)
         return ended
 
     def note(self, action: Any) -> None:
-        if self.wanted["actions"]:
+        """Keep an action, for the reply. Raises EnvFailed where the environment drew none."""
+        with environments_own_code(self.instance.env_id, "step", self.instance.progress):
             self._actions.append(spaces.encode(self.instance.env.action_space, action))
 
     def result(self) -> Rollout:
@@ -130,34 +121,32 @@ class Tape:
             fields["infos"] = self._infos
         return Rollout(self.steps, fields, self._dropped)
 
-    def _begin_anew(self, observation: Any, done: Any) -> Any:
+    def _begin_anew(self, seen: Transition) -> Any:
         """The first observation of the next episode, which some vector environments begin by
         themselves. Raises EnvFailed."""
         autoreset = self.instance.facts.autoreset
         if autoreset is None:
             return playing.reset(self.instance, None, None).observation
         if autoreset == "disabled":
-            return playing.reset(self.instance, None, {"reset_mask": done}).observation
-        return observation
+            return playing.reset(self.instance, None, {"reset_mask": seen.done}).observation
+        return seen.observation
 
-    def _last_observations(self, observation: Any, done: Any, info: Any) -> Sequence[Any]:
-        """Those of the episodes that ended in this step, encoded."""
-        if isinstance(done, bool):
-            return [observation]
-        space = single_space(self.instance.env)
-        ended = done.nonzero()[0].tolist()
+    def _last_observations(self, seen: Transition) -> Sequence[Any]:
+        """Those of the episodes that ended in this step."""
+        if isinstance(seen.done, bool):
+            return [seen.observation]
+        ended = seen.done.nonzero()[0].tolist()
         if self.instance.facts.autoreset == "same_step":
-            last = info.get("final_obs")  # which not every native form tells
-            if last is None:
-                return [None] * len(ended)
-            return [spaces.encode(space, last[which]) for which in ended]
-        return [batches.row(space, observation, which) for which in ended]
+            last = seen.info.get("final_obs")  # which not every native form tells
+            return [None if last is None else last[which] for which in ended]
+        space = single_space(self.instance.env)
+        return [batches.element(space, seen.observation, which) for which in ended]
 
-    def _tell(self, info: Any) -> None:
-        told, dropped = wire_info(with_last_encoded(self.instance.env, info))
+    def _tell(self, seen: Transition) -> None:
         where = f"[{self.steps}]"
-        self._dropped += [where if path == "." else f"{where}.{path}" for path in dropped]
-        self._infos.append(told)
+        for path in seen.info_dropped:
+            self._dropped.append(where if path == "." else f"{where}.{path}")
+        self._infos.append(seen.info)
 
 
 def single_space(env: Any) -> Any:

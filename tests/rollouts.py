@@ -195,6 +195,22 @@ class Played:
         return {}
 
 
+def stepped_in_windows(
+    env_id: str, windows: tuple[int, ...], on_done: str, **create: Any
+) -> list[tuple[Any, dict[str, Any], list[Any]]]:
+    """Several rollouts of so many drawn actions, made of single calls: for each (what a reset
+    before it answered, or None; the reply; the progress)."""
+    talk, seen, reply = Talk(), [], None
+    env = Played(talk, env_id, **create)
+    for length in windows:
+        first = env.begin(reply, on_done)
+        reply = env.by_steps(sample=length, on_done=on_done)
+        seen.append((first, reply, env.progress()))
+    env.close()
+    talk.close()
+    return seen
+
+
 def part(space: Space, batch: Any, which: int) -> Any:
     """Of a vector environment's observation, that of one."""
     if isinstance(space, spaces.Dict):

@@ -9,7 +9,16 @@ import numpy as np
 from gymnasium import spaces
 from nose2.tools import params
 
-from tests.rollouts import FIELDS, JSON, MOST, MSGPACK, Played, Rollouts, Talk, described, in_json
+from tests.rollouts import (
+    FIELDS,
+    JSON,
+    MOST,
+    MSGPACK,
+    Rollouts,
+    described,
+    in_json,
+    stepped_in_windows,
+)
 from tests.test_trajectories import bits
 
 SEED = 5
@@ -73,18 +82,8 @@ DRAWN = [
 
 @lru_cache(maxsize=None)
 def stepped(name, on_done):
-    """Several rollouts made of single calls, with a reset where the episode has ended: for each
-    (what the reset answered, or None; the reply; the progress)."""
     env_id, create = ENVIRONMENTS[name]
-    talk, seen, reply = Talk(), [], None
-    env = Played(talk, env_id, seed=SEED, **create)
-    for length in WINDOWS:
-        first = env.begin(reply, on_done)
-        reply = env.by_steps(sample=length, on_done=on_done)
-        seen.append((first, reply, env.progress()))
-    env.close()
-    talk.close()
-    return seen
+    return stepped_in_windows(env_id, WINDOWS, on_done, seed=SEED, **create)
 
 
 class AsSteps(Rollouts):

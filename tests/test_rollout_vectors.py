@@ -19,9 +19,9 @@ from tests.rollouts import (
     Played,
     Refusal,
     Rollouts,
-    Talk,
     described,
     in_json,
+    stepped_in_windows,
 )
 from tests.test_trajectories import bits
 
@@ -76,17 +76,8 @@ def recipe(name, vectorization, autoreset):
 
 @lru_cache(maxsize=None)
 def stepped(name, vectorization, autoreset, on_done):
-    """Several rollouts made of single calls: for each (what a reset before it answered, or None;
-    the reply; the progress)."""
-    talk, seen, reply = Talk(), [], None
-    env = Played(talk, **recipe(name, vectorization, autoreset))
-    for length in WINDOWS:
-        first = env.begin(reply, on_done)
-        reply = env.by_steps(sample=length, on_done=on_done)
-        seen.append((first, reply, env.progress()))
-    env.close()
-    talk.close()
-    return seen
+    made = recipe(name, vectorization, autoreset)
+    return stepped_in_windows(windows=WINDOWS, on_done=on_done, **made)
 
 
 class AsSteps(Rollouts):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 from benchmarks.measuring import Comparison, Row, at_least, per_second
 from benchmarks.raw import MSGPACK, RawHTTP
-from benchmarks.rows.vector import ENV_ID, NUM_ENVS, actions, in_process
+from benchmarks.rows.vector import ENV_ID, NUM_ENVS, actions, by_client, in_process
 from benchmarks.servers import gym_http
 from benchmarks.working import CallSteps, HTTPSteps
 from gym_http import wire
@@ -35,6 +36,7 @@ def comparisons() -> Iterator[list[Comparison]]:
             for action in actions:
                 envs.step(action)
 
+        roll_out = partial(client.env_rollout, on_done="reset")
         each = STEPS * NUM_ENVS
         theirs = per_second(CallSteps(step_all, taken, reset=envs.reset), each)
         ours = HTTPSteps(http, [raw], bodies, content_type=MSGPACK, verb="rollout")
@@ -47,20 +49,7 @@ def comparisons() -> Iterator[list[Comparison]]:
                 theirs,
                 at_least(0.9),
             ),
-            Comparison(
-                "… by the bundled MessagePack client",
-                "the same in process",
-                "steps/s",
-                per_second(
-                    CallSteps(
-                        lambda actions: client.env_rollout(bundled, actions, on_done="reset"),
-                        taken,
-                        reset=lambda: client.env_reset(bundled),
-                    ),
-                    each,
-                ),
-                theirs,
-            ),
+            by_client(roll_out, client, bundled, taken, each, theirs),
         ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 import gymnasium
 import numpy as np
 
-from benchmarks.measuring import Comparison, Row, at_least, per_second
+from benchmarks.measuring import Comparison, Round, Row, at_least, per_second
 from benchmarks.raw import MSGPACK, RawHTTP
 from benchmarks.servers import baseline, gym_http
 from benchmarks.working import CallSteps, HTTPSteps
@@ -56,21 +57,31 @@ def comparisons() -> Iterator[list[Comparison]]:
                 per_second(HTTPSteps(bare_http, ["bare"], bodies, content_type=MSGPACK), NUM_ENVS),
                 theirs,
             ),
-            Comparison(
-                "… by the bundled MessagePack client",
-                "the same in process",
-                "steps/s",
-                per_second(
-                    CallSteps(
-                        lambda action: client.env_step(bundled, action),
-                        taken,
-                        reset=lambda: client.env_reset(bundled),
-                    ),
-                    NUM_ENVS,
-                ),
-                theirs,
-            ),
+            by_client(client.env_step, client, bundled, taken, NUM_ENVS, theirs),
         ]
+
+
+def by_client(
+    call: Callable[..., Any],
+    client: MessagePackClient,
+    instance_id: str,
+    taken: Sequence[Any],
+    each: int,
+    theirs: Round,
+) -> Comparison:
+    """The same by a method of the client, which makes `each` steps of one of `taken`."""
+    work = CallSteps(
+        lambda actions: call(instance_id, actions),
+        taken,
+        reset=lambda: client.env_reset(instance_id),
+    )
+    return Comparison(
+        "… by the bundled MessagePack client",
+        "the same in process",
+        "steps/s",
+        per_second(work, each),
+        theirs,
+    )
 
 
 def in_process() -> gymnasium.vector.VectorEnv:

@@ -61,12 +61,14 @@ def listed(space: Space[Any], elements: Sequence[Any]) -> Any:
     return stacked(space, elements) if isinstance(space, NUMBERS) else list(elements)
 
 
-def row(space: Space[Any], batch: Any, index: int) -> Any:
+def element(space: Space[Any], batch: Any, index: int) -> Any:
     """The element of `space` that has that place in a batch."""
     if isinstance(space, spaces.Dict):
-        return {str(key): row(part, batch[str(key)], index) for key, part in space.spaces.items()}
+        return {
+            str(key): element(part, batch[str(key)], index) for key, part in space.spaces.items()
+        }
     if isinstance(space, spaces.Tuple):
-        return [row(part, one, index) for part, one in zip(space.spaces, batch, strict=True)]
+        return [element(part, one, index) for part, one in zip(space.spaces, batch, strict=True)]
     return batch[index]
 
 
