@@ -120,6 +120,11 @@ class Client:
         num_envs: int | None = None,
         vectorization: str | None = None,
         autoreset: str | None = None,
+        backend: str | None = None,
+        resources: dict[str, float] | None = None,
+        step_timeout_s: float | None = None,
+        make_timeout_s: float | None = None,
+        lease_s: float | None = None,
     ) -> str:
         """Make an environment and return its instance_id.
 
@@ -131,6 +136,11 @@ class Client:
         vectorization: "sync", "async" (a process each), "native" (the environment's own vector
             form), or "auto".
         autoreset: "next_step", "same_step" or "disabled".
+        backend: where it lives: "local" (the server's own process), "process" (one of its own), or
+            "ray", whose actor gets `resources`, such as {"num_gpus": 0.5}.
+        step_timeout_s, make_timeout_s: how long a call on it, or its making, may take before it is
+            given up; 0 is for ever. None takes the server's.
+        lease_s: end it after so many seconds without a call.
         Warns with a UserWarning where another version serves a retired id.
         """
         reply = self._post(
@@ -145,6 +155,11 @@ class Client:
                 "num_envs": num_envs,
                 "vectorization": vectorization,
                 "autoreset": autoreset,
+                "backend": backend,
+                "resources": resources,
+                "step_timeout_s": step_timeout_s,
+                "make_timeout_s": make_timeout_s,
+                "lease_s": lease_s,
             },
         )
         if "warning" in reply:

@@ -282,8 +282,11 @@ end
 -- options: seed, for the first reset and for samples of actions; engine, "gymnasium" or "gym";
 -- kwargs, for the environment's constructor; render_mode; max_episode_steps. num_envs, vectorization
 -- and autoreset make a vector environment: observations, rewards and ends are then lists of num_envs.
+-- backend, "local", "process" or "ray" (with its resources); step_timeout_s, make_timeout_s and
+-- lease_s, after which it is given up, or ended where nobody calls.
 function Client:env_create(env_id, options)
-  local names = "seed engine kwargs render_mode max_episode_steps num_envs vectorization autoreset"
+  local names = "seed engine kwargs render_mode max_episode_steps num_envs vectorization autoreset "
+    .. "backend resources step_timeout_s make_timeout_s lease_s"
   local body = { env_id = env_id }
   local reply, message, code = post(self, "/v1/envs/", with_options(body, options, names))
   if not reply then return nil, message, code end

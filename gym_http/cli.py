@@ -16,7 +16,7 @@ import click
 
 from gym_http import __version__
 from gym_http.errors import GymHTTPError
-from gym_http.settings import LOG_LEVELS, Settings, flags_of, knobs, variable_of
+from gym_http.settings import CHOICES, Settings, flags_of, knobs, variable_of
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -38,16 +38,16 @@ def _option(knob: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., An
         "help": knob.metadata["help"],
         "envvar": variable_of(knob),
         "default": knob.default,
-        "show_default": knob.default not in ((), False),
+        "show_default": knob.default is not False and knob.default not in ((), "", None),
     }
     if kind is bool:
         options["is_flag"] = True
-    elif knob.name == "log_level":
-        options["type"] = click.Choice(LOG_LEVELS)
+    elif knob.name in CHOICES:
+        options["type"] = click.Choice(CHOICES[knob.name])
     elif typing.get_origin(kind) is tuple:
         options.update(type=str, multiple=True)
     else:
-        options["type"] = kind
+        options["type"] = float if knob.default is None else kind
     return click.option(*flags_of(knob), knob.name, **options)
 
 

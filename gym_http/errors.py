@@ -4,12 +4,13 @@
     ├── InvalidRequest        the caller can mend it: 4xx
     │   ├── InvalidJSON · InvalidMessagePack · MissingParameter · BadValue · BodyTooLarge
     │   ├── UnknownPath · MethodNotAllowed
-    │   ├── UnknownInstance ── InstanceLost
+    │   ├── UnknownInstance ── InstanceLost · Evicted
+    │   ├── TooManyInstances · OutOfSequence · UnknownSnapshot · Unsupported
     │   ├── MalformedEnvId · MakeFailed · DependencyMissing · UnsupportedSpace
     │   ├── ResetNeeded · NotRenderable · Busy
     │   └── BadDirectory · RecordingExists · RecordingOpen · NoRecording
     └── ServerSide            the caller can't: 5xx
-        ├── EnvFailed · StorageFailed · NotStoppable
+        ├── EnvFailed · BackendLost · TimedOut · StorageFailed · NotStoppable
         └── Internal
 
 `message` is for people and for old clients, which show nothing else. The texts of v1 are pinned
@@ -54,6 +55,17 @@ class GymHTTPError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.detail})" if self.detail else self.message
+
+    def __reduce__(self) -> Any:  # to come from a worker, and to be raised again as another
+        return _again, (type(self), self.message, self.detail, self.facts)
+
+
+def _again(
+    kind: type[GymHTTPError], message: str, detail: str | None, facts: dict[str, Any]
+) -> GymHTTPError:
+    error = kind.__new__(kind)
+    GymHTTPError.__init__(error, message, detail=detail, **facts)
+    return error
 
 
 class InvalidRequest(GymHTTPError):
@@ -138,6 +150,28 @@ class InstanceLost(UnknownInstance):
         )
 
 
+class Evicted(UnknownInstance):
+    """Nobody called the instance for too long."""
+
+    code = "evicted"
+
+    def __init__(self, instance_id: str, reason: str) -> None:
+        super().__init__(instance_id, detail=f"it was evicted: {reason}; create a new one")
+
+
+class TooManyInstances(InvalidRequest):
+    status = 429
+    code = "too_many_instances"
+    retryable = True
+
+
+class OutOfSequence(InvalidRequest):
+    """A numbered call that is neither the next one nor the last one again."""
+
+    status = 409
+    code = "out_of_sequence"
+
+
 class Busy(InvalidRequest):
     status = 409
     code = "busy"
@@ -185,6 +219,33 @@ class EnvFailed(ServerSide):
     """The environment's own code raised, or returned what its spaces exclude."""
 
     code = "env_failed"
+
+
+class BackendLost(ServerSide):
+    """The process or the node that the environment lived in is gone, and it with them."""
+
+    code = "backend_lost"
+
+
+class TimedOut(ServerSide):
+    """The environment took longer than it may. It is given up."""
+
+    status = 504
+    code = "timeout"
+
+
+# ---- snapshots
+
+
+class UnknownSnapshot(InvalidRequest):
+    status = 404
+    code = "unknown_snapshot"
+
+
+class Unsupported(InvalidRequest):
+    """This environment can't do that. The message says why."""
+
+    code = "unsupported"
 
 
 # ---- recordings and scores

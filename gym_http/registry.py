@@ -17,10 +17,12 @@ from typing import Any
 from gym_http import spaces
 from gym_http.backends.contract import Backend
 from gym_http.environments import Facts
-from gym_http.errors import Busy, InstanceLost, UnknownInstance
+from gym_http.errors import Busy, GymHTTPError, InstanceLost, UnknownInstance
+from gym_http.gone import Gone
 from gym_http.ledger import Ledger
 from gym_http.progress import Progress
 from gym_http.recording.recorder import Recorder
+from gym_http.terms import Terms
 
 MOST_WAITING = 8  # calls on one instance
 
@@ -36,9 +38,11 @@ class Instance:
     last_used: float
     progress: Progress = field(default_factory=Progress)
     instance_id: str = ""
+    terms: Terms = field(default_factory=Terms)
     pending_seed: int | None = None  # given at create, for the first reset
     recorder: Recorder | None = None
-    lock: Any = field(default_factory=threading.Lock)
+    last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
+    lock: Any = field(default_factory=threading.RLock)
     waiting: int = 0
     closed: bool = False
 
@@ -75,7 +79,7 @@ class Lease:
             registry.wait(instance, self._wait_s)
         try:
             if instance.closed:
-                raise UnknownInstance(self._instance_id)
+                raise registry.absence(self._instance_id)
             instance.last_used = registry.clock()
         except BaseException:  # somebody's Ctrl-C, say
             instance.lock.release()
@@ -101,6 +105,7 @@ class Registry:
         self._busy_timeout_s = busy_timeout_s
         self._ledger = Ledger(None) if ledger is None else ledger
         self._instances: dict[str, Instance] = {}
+        self._gone = Gone(clock)
         self._lock = threading.Lock()
 
     def add(self, instance: Instance) -> str:
@@ -108,7 +113,7 @@ class Registry:
         with self._lock:
             while True:
                 instance_id = uuid.uuid4().hex[:8]
-                if instance_id not in self._instances and not self._ledger.lost(instance_id):
+                if instance_id not in self._instances and not self._was(instance_id):
                     break
             instance.instance_id = instance_id
             self._ledger.opened(instance_id)
@@ -122,8 +127,10 @@ class Registry:
 
     def peek(self, instance_id: str) -> Instance:
         """The instance, to be looked at only: its numbers, each of which is whole, without
-        waiting for a call on it. Raises UnknownInstance, InstanceLost."""
-        return self.find(instance_id)
+        waiting for a call on it. Also one that is gone. Raises UnknownInstance, InstanceLost."""
+        with self._lock:
+            gone = self._gone.instance(instance_id)
+        return gone or self.find(instance_id)
 
     def lease(self, instance_id: str, wait_s: float | None = None) -> Lease:
         """A context with the instance, for this caller alone. Entering it raises UnknownInstance,
@@ -159,11 +166,34 @@ class Registry:
             self._instances.pop(instance.instance_id, None)
             self._ledger.closed(instance.instance_id)
 
+    def retire(self, instance: Instance, error: GymHTTPError) -> None:
+        """Take the instance out, and answer `error` to who calls it within the next hour. The
+        caller holds its lease and closes the environment."""
+        with self._lock:
+            self._gone.add(instance.instance_id, instance, error)
+        instance.last_error = error, self.clock()
+        self.remove(instance)
+
+    def forget(self, instance_id: str) -> bool:
+        """Remember no longer an instance that is gone. Returns whether it was."""
+        with self._lock:
+            return self._gone.remove(instance_id)
+
+    def absence(self, instance_id: str) -> GymHTTPError:
+        """What to answer of an id that no instance has."""
+        with self._lock:
+            gone = self._gone.error(instance_id)
+        if gone is not None:
+            return gone
+        lost = self._ledger.lost(instance_id)
+        return InstanceLost(instance_id) if lost else UnknownInstance(instance_id)
+
+    def _was(self, instance_id: str) -> bool:
+        return self._ledger.lost(instance_id) or self._gone.instance(instance_id) is not None
+
     def find(self, instance_id: str) -> Instance:
-        """For Lease. Raises UnknownInstance, InstanceLost."""
+        """For Lease. Raises UnknownInstance, InstanceLost, or how it ended."""
         instance = self._instances.get(instance_id)
         if instance is None:
-            if self._ledger.lost(instance_id):
-                raise InstanceLost(instance_id)
-            raise UnknownInstance(instance_id)
+            raise self.absence(instance_id)
         return instance

@@ -21,8 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, catalogue, playing, spaces
-from gym_http.backends import BACKENDS
+from gym_http import __version__, backends, catalogue, playing, spaces
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, end, end_recording
@@ -46,6 +45,7 @@ from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
 from gym_http.settings import Settings
 from gym_http.tape import Plan
+from gym_http.terms import Terms
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +74,18 @@ class Service:
 
     # ---- instances
 
-    def create(self, recipe: Recipe, seed: int | None = None) -> Created:
+    def create(
+        self, recipe: Recipe, seed: int | None = None, terms: Terms | None = None
+    ) -> Created:
         """Build an environment, or many that are stepped as one.
 
         seed: for its first reset and for its action space's samples.
 
-        Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing, UnsupportedSpace.
+        Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing, UnsupportedSpace, TimedOut,
+        BackendLost.
         """
-        env, facts = BACKENDS["local"](recipe, self._policy)
+        terms = (terms or Terms()).settled(self._settings)
+        env, facts = backends.make(recipe, self._policy, terms, self._settings)
         try:
             with environments_own_code(facts.env_id, "its spaces"):
                 spaces.describe(env.action_space)
@@ -97,13 +101,14 @@ class Service:
                 requested_id=recipe.env_id,
                 env=env,
                 facts=facts,
+                terms=terms,
                 created=now,
                 last_used=now,
                 progress=progress_of(facts),
                 pending_seed=seed,
             )
         )
-        log.info("created %s: %s (%s)", instance_id, facts.env_id, facts.engine)
+        log.info("created %s: %s (%s, %s)", instance_id, facts.env_id, facts.engine, terms.backend)
         return Created(instance_id, facts.env_id, facts.warning)
 
     def instances(self) -> dict[str, str]:
@@ -115,6 +120,7 @@ class Service:
         epoch seconds. Raises UnknownInstance."""
         instance = self._registry.peek(instance_id)
         facts, progress, recorder = instance.facts, instance.progress, instance.recorder
+        terms = instance.terms
         return {
             "instance_id": instance_id,
             "env_id": facts.env_id,
@@ -134,10 +140,18 @@ class Service:
             "last_episode_return": progress.last_return,
             "last_episode_length": progress.last_length,
             "monitor": str(recorder.directory) if recorder else None,
+            "backend": terms.backend,
+            "step_timeout_s": terms.step_timeout_s,
+            "make_timeout_s": terms.make_timeout_s,
+            "lease_s": terms.lease_s,
+            "last_error": instance.last_error,
         }
 
     def close(self, instance_id: str) -> None:
-        """End an instance, and the recording on it. Raises UnknownInstance."""
+        """End an instance, and the recording on it; or hear no more of one that has ended by
+        itself. Raises UnknownInstance."""
+        if self._registry.forget(instance_id):
+            return
         with self._registry.lease(instance_id) as instance:
             end(instance, self._registry)
 

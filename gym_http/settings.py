@@ -10,7 +10,10 @@ from typing import Any
 import platformdirs
 
 DATA_DIR = Path(platformdirs.user_data_dir("gym-http", appauthor=False))
+BACKEND_NAMES = ("local", "process", "ray")
+LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+CHOICES = {"backend": BACKEND_NAMES, "log_level": LOG_LEVELS, "log_format": LOG_FORMATS}
 
 
 def knob(default: Any, help: str, *flags: str) -> Any:
@@ -39,6 +42,35 @@ class Settings:
     max_rollout_steps: int = knob(
         10_000, "Most steps that one rollout request may make.", "--max-rollout"
     )
+    backend: str = knob(
+        "local",
+        "Where instances live that don't ask for another place: local (this process), process "
+        "(one each) or ray.",
+    )
+    worker_memory_bytes: int = knob(
+        0, "Most memory of an instance on process; what needs more ends. 0 is no limit. Linux only."
+    )
+    ray_address: str = knob(
+        "", "The Ray cluster for instances on ray; without one, Ray is started here when needed."
+    )
+    step_timeout_s: float | None = knob(
+        None,
+        "Longest that a reset, step or frame may take; 0 is no limit. By default 300 on process "
+        "and ray, none on local.",
+    )
+    make_timeout_s: float | None = knob(
+        None, "Longest that making an environment may take; 0 and the default as above."
+    )
+    auto_restore: int = knob(
+        0,
+        "How many times an instance whose worker crashed is brought back, by making its episode's "
+        "steps again.",
+    )
+    max_instances: int = knob(4096, "Most instances at once; a further one gets 429.")
+    idle_timeout_s: float = knob(
+        0.0, "How long an instance may be without a call before it is ended; 0 is for ever."
+    )
+    max_snapshots: int = knob(256, "Most snapshots kept; a further one takes the oldest's place.")
     data_dir: Path = knob(
         DATA_DIR,
         "Where the scoreboard is kept.",
@@ -56,25 +88,36 @@ class Settings:
         10, "How long a stopping server waits for calls under way, before it ends them."
     )
     log_level: str = knob("info", "debug, info, warning or error.")
+    log_format: str = knob("text", "text, or json: an object a line.")
 
     def __post_init__(self) -> None:
         for name, least in (
             ("port", 0),
             ("max_num_envs", 1),
             ("max_rollout_steps", 1),
+            ("worker_memory_bytes", 0),
+            ("step_timeout_s", 0),
+            ("make_timeout_s", 0),
+            ("auto_restore", 0),
+            ("max_instances", 1),
+            ("idle_timeout_s", 0),
+            ("max_snapshots", 1),
             ("threads", 1),
             ("busy_timeout_s", 0),
             ("max_body_bytes", 1),
             ("shutdown_timeout_s", 1),
         ):
-            if not getattr(self, name) >= least:  # NaN isn't, either
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        if self.busy_timeout_s > threading.TIMEOUT_MAX:
-            raise ValueError(f"busy_timeout_s must be at most {threading.TIMEOUT_MAX:g}")
+            value = getattr(self, name)
+            if value is not None and not value >= least:  # NaN isn't, either
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        for name in ("busy_timeout_s", "step_timeout_s", "make_timeout_s", "idle_timeout_s"):
+            if (getattr(self, name) or 0) > threading.TIMEOUT_MAX:
+                raise ValueError(f"{name} must be at most {threading.TIMEOUT_MAX:g}")
         if self.port > 65535:
             raise ValueError(f"port must be at most 65535, got {self.port}")
-        if self.log_level not in LOG_LEVELS:
-            raise ValueError(f"log_level must be one of {', '.join(LOG_LEVELS)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}")
 
 
 def flags_of(knob: Field[Any]) -> tuple[str, ...]:

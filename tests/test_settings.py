@@ -19,7 +19,8 @@ def table():
     rows = []
     for knob in knobs():
         flags = ", ".join(f"`{flag}`" for flag in flags_of(knob))
-        default = "" if knob.default in ((), False) else f"`{knob.default}`"
+        silent = knob.default is False or knob.default in ((), "", None)
+        default = "" if silent else f"`{knob.default}`"
         if knob.name == "data_dir":
             default = "the user's data directory"
         rows.append(f"| {flags} | `{variable_of(knob)}` | {default} | {knob.metadata['help']} |")
@@ -34,12 +35,17 @@ class Knobs(unittest.TestCase):
         got = read_settings(
             ["-l", "::1", "-p", "80", "--import", "a", "--import", "b", "--strict-ids",
              "--max-num-envs", "7", "--max-rollout", "8",
+             "--backend", "process", "--worker-memory", "10", "--ray-address", "r:1",
+             "--step-timeout", "1.5", "--make-timeout", "0", "--auto-restore", "2",
+             "--max-instances", "11", "--idle-timeout", "12", "--max-snapshots", "13",
              "--data-dir", "/d", "--threads", "2", "--busy-timeout", "0.5", "--max-body", "9",
-             "--shutdown-timeout", "3", "--log-level", "error"]
+             "--shutdown-timeout", "3", "--log-level", "error", "--log-format", "json"]
         )  # fmt: skip
-        self.assertEqual(
-            got, Settings("::1", 80, ("a", "b"), True, 7, 8, Path("/d"), 2, 0.5, 9, 3, "error")
-        )
+        expected = Settings(
+            "::1", 80, ("a", "b"), True, 7, 8, "process", 10, "r:1", 1.5, 0.0, 2, 11, 12.0, 13,
+            Path("/d"), 2, 0.5, 9, 3, "error", "json",
+        )  # fmt: skip
+        self.assertEqual(got, expected)
 
     def test_variables(self):
         environ = {
@@ -67,6 +73,15 @@ class Knobs(unittest.TestCase):
         {"max_body_bytes": 0},
         {"shutdown_timeout_s": 0},
         {"log_level": "loud"},
+        {"log_format": "xml"},
+        {"backend": "moon"},
+        {"worker_memory_bytes": -1},
+        {"step_timeout_s": -1.0},
+        {"make_timeout_s": float("nan")},
+        {"auto_restore": -1},
+        {"max_instances": 0},
+        {"idle_timeout_s": float("inf")},
+        {"max_snapshots": 0},
     )
     def test_what_cannot_be(self, wrong):
         with self.assertRaises(ValueError):

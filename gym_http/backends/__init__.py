@@ -11,7 +11,22 @@ from gym_http.backends.contract import Backend, Opened
 from gym_http.backends.local import open_local
 from gym_http.catalogue import Policy
 from gym_http.environments import Recipe
+from gym_http.errors import DependencyMissing
+from gym_http.settings import Settings
+from gym_http.terms import Terms
 
-BACKENDS: dict[str, Callable[[Recipe, Policy], Opened]] = {"local": open_local}
+BACKENDS: dict[str, Callable[[Recipe, Policy, Terms, Settings], Opened]] = {"local": open_local}
 
-__all__ = ["BACKENDS", "Backend", "Opened"]
+
+def make(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
+    """Make what `recipe` asks for, where the terms, which are settled, say.
+
+    Raises what environments.make raises, TimedOut and BackendLost.
+    """
+    open_there = BACKENDS.get(terms.backend or "")
+    if open_there is None:
+        raise DependencyMissing(f"the backend {terms.backend!r} isn't there")
+    return open_there(recipe, policy, terms, settings)
+
+
+__all__ = ["BACKENDS", "Backend", "Opened", "make"]

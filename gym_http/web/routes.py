@@ -13,6 +13,7 @@ from gym_http.errors import BadValue, MissingParameter, shown
 from gym_http.frames import png_of, require_pictures
 from gym_http.service import Service
 from gym_http.tape import Plan
+from gym_http.terms import Terms
 from gym_http.web import schema
 from gym_http.web.arguments import (
     directory_of,
@@ -56,7 +57,16 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
         body.vectorization,
         body.autoreset,
     )
-    made = service.create(recipe, seed_of(body.seed))
+    if isinstance(body.resources, list) and body.resources:
+        raise BadValue(f"resources: expected an object, got {shown(body.resources)}")
+    terms = Terms(
+        body.backend,
+        dict(body.resources or {}),
+        body.step_timeout_s,
+        body.make_timeout_s,
+        body.lease_s,
+    )
+    made = service.create(recipe, seed_of(body.seed), terms)
     return schema.CreateReply(
         made.instance_id,
         UNSET if made.env_id == body.env_id else made.env_id,
@@ -75,8 +85,11 @@ def env_list_all(service: Service) -> schema.ListReply:
 def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     """Tell what there is to know of an instance."""
     facts = service.describe(instance_id)
-    told = {key: time_of(facts[key]) for key in ("created", "last_used")}
+    told: dict[str, Any] = {key: time_of(facts[key]) for key in ("created", "last_used")}
     told["last_episode_return"] = reward_of(facts["last_episode_return"])
+    if facts["last_error"] is not None:
+        error, when = facts["last_error"]
+        told["last_error"] = schema.LastError(error.code, error.message, time_of(when))
     return schema.InstanceReply(**{**facts, **told})
 
 

@@ -38,6 +38,11 @@ class CreateBody(Body):
     num_envs: Integer | None = None
     vectorization: str | None = None
     autoreset: str | None = None
+    backend: str | None = None
+    resources: dict[str, float | int] | list[Any] | None = None
+    step_timeout_s: float | int | None = None
+    make_timeout_s: float | int | None = None
+    lease_s: float | int | None = None
 
 
 class ResetBody(Body):
@@ -107,6 +112,12 @@ class ListReply(msgspec.Struct):
     envs: dict[str, str]
 
 
+class LastError(msgspec.Struct):
+    code: str
+    message: str
+    time: Time
+
+
 class InstanceReply(msgspec.Struct):
     """num_envs, vectorization and autoreset are those of a vector environment."""
 
@@ -128,6 +139,11 @@ class InstanceReply(msgspec.Struct):
     last_episode_return: float | None
     last_episode_length: int | None
     monitor: str | None
+    backend: str
+    step_timeout_s: float
+    make_timeout_s: float
+    lease_s: float | None
+    last_error: LastError | None
 
 
 class ResetReply(msgspec.Struct):
