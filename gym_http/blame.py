@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from gym_http.errors import BadValue, EnvFailed, GymHTTPError
 from gym_http.progress import FAILED, Progress
+from gym_http.raised import brief, is_refusal
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def raise_blamed(
         if progress is not None:
             progress.stop(FAILED)
         log.error("%s failed in %s", env_id, verb, exc_info=error)
-        raise EnvFailed(f"{env_id} failed in {verb}: {_brief(error)}") from error
+        raise EnvFailed(f"{env_id} failed in {verb}: {brief(error)}") from error
     finally:
         del error  # its traceback has this frame: they would keep each other, and the environment
 
@@ -60,11 +61,13 @@ def refusal_of(options: dict[str, Any] | None, progress: Progress) -> Iterator[N
     then a reset has begun (wrappers have reset themselves), so that the episode is over."""
     try:
         yield
-    except (AssertionError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:
+        if not is_refusal(error):
+            raise
         if not options or options.keys() == {"reset_mask"}:  # which is checked before
             raise
         progress.stop(FAILED)
-        raise BadValue(f"options were refused: {_brief(error)}") from error
+        raise BadValue(f"options were refused: {brief(error)}") from error
 
 
 def _is_environments(error: BaseException) -> bool:
@@ -75,7 +78,3 @@ def _is_environments(error: BaseException) -> bool:
 
 def in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
-
-
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"

@@ -53,14 +53,15 @@ class ColumnTape(Tape):
         made, step, put, is_ending = 0, env.step, columns.put, ending.is_set
         notes = self.note if self.wanted["actions"] else None
         try:
-            for action in self._drawn(count) if actions is None else actions:
-                if notes:
-                    notes(action)
-                observation, reward, terminated, truncated, _ = step(action)
-                put(made, observation, reward, terminated, truncated)
-                made += 1
-                if is_ending():
-                    break
+            with self.foreseen(count, actions):
+                for action in self._drawn(count) if actions is None else actions:
+                    if notes:
+                        notes(action)
+                    observation, reward, terminated, truncated, _ = step(action)
+                    put(made, observation, reward, terminated, truncated)
+                    made += 1
+                    if is_ending():
+                        break
         except BaseException as error:
             raise_blamed(error, instance.env_id, "step", progress)
         finally:

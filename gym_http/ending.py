@@ -9,7 +9,7 @@ import time
 
 from gym_http.backends.contract import Backend
 from gym_http.blame import environments_own_code
-from gym_http.errors import Busy, UnknownInstance
+from gym_http.errors import Busy, GymHTTPError, UnknownInstance
 from gym_http.registry import Instance, Registry
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,23 @@ def end(instance: Instance, registry: Registry) -> None:
     finally:
         with environments_own_code(instance.env_id, "close"):
             instance.env.close()
+
+
+def condemn(registry: Registry, instance: Instance, error: GymHTTPError) -> None:
+    """Give up a leased instance whose environment is gone, or hangs. What is answered says so, and
+    which step was its last good one."""
+    last = instance.progress.steps + error.facts.pop("steps_ahead", 0)
+    error.facts["last_good_step"] = last
+    error.message += f"; its last good step was number {last}" if last else "; it has made no step"
+    if instance.closed:
+        return
+    registry.retire(instance, error)
+    log.error("gave up %s: %s", instance.instance_id, error.message)
+    try:
+        end_recording(instance)
+    except GymHTTPError as failure:
+        log.error("the recording of %s: %s", instance.instance_id, failure)
+    close_quietly(instance.env)
 
 
 def close_quietly(env: Backend) -> None:

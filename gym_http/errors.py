@@ -34,6 +34,7 @@ class GymHTTPError(Exception):
     status = 500
     code = "internal"
     retryable = False
+    fatal = False  # whether the instance has ended by it
 
     def __init__(self, message: str, *, detail: str | None = None, **facts: Any) -> None:
         message = message.encode("utf-8", "replace").decode()  # an environment's words, perhaps
@@ -225,6 +226,7 @@ class BackendLost(ServerSide):
     """The process or the node that the environment lived in is gone, and it with them."""
 
     code = "backend_lost"
+    fatal = True
 
 
 class TimedOut(ServerSide):
@@ -232,6 +234,7 @@ class TimedOut(ServerSide):
 
     status = 504
     code = "timeout"
+    fatal = True
 
 
 # ---- snapshots

@@ -12,6 +12,17 @@ import numpy as np
 DEEPEST = 32  # a cycle ends here too
 
 
+class Told(dict[str, Any]):
+    """An info as wire values already, and the paths of what had to be left out."""
+
+    def __init__(self, told: dict[str, Any], dropped: list[str]) -> None:
+        super().__init__(told)
+        self.dropped = dropped
+
+    def __reduce__(self) -> Any:
+        return Told, (dict(self), self.dropped)
+
+
 class _Unfit(Exception):
     """This value can't be carried."""
 

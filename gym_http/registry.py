@@ -92,7 +92,11 @@ class Lease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._instance.lock.release()
+        try:
+            if isinstance(error, GymHTTPError) and error.fatal:
+                self._registry.condemn(self._instance, error)
+        finally:
+            self._instance.lock.release()
 
 
 class Registry:
@@ -106,6 +110,8 @@ class Registry:
         self._ledger = Ledger(None) if ledger is None else ledger
         self._instances: dict[str, Instance] = {}
         self._gone = Gone(clock)
+        # What is done when a call on a leased instance has ended it.
+        self.condemn: Callable[[Instance, GymHTTPError], None] = self.retire
         self._lock = threading.Lock()
 
     def add(self, instance: Instance) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from gym_http import __version__, backends, catalogue, playing, spaces
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
-from gym_http.ending import close_all, close_quietly, end, end_recording
+from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
 from gym_http.environments import Recipe
 from gym_http.errors import (
     GymHTTPError,
@@ -67,6 +67,7 @@ class Service:
         catalogue.import_modules(self._settings.imports)
         self._clock = clock
         self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
+        self._registry.condemn = partial(condemn, self._registry)
         self._scoreboard = Scoreboard(self._settings.data_dir)
         self._closing = threading.Lock()
         self._ending = threading.Event()

@@ -25,6 +25,7 @@ from gymnasium.error import AlreadyPendingCallError
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
+from gym_http import forking
 from gym_http.info import wire_info
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Async(_Infos, AsyncVectorEnv):
 
     def __init__(self, build: Build, num_envs: int, mode: AutoresetMode, shared: bool) -> None:
         """shared: observations go through shared memory, which holds arrays only."""
+        forking.context()
         super().__init__(
             [partial(_build_there, build, os.getpid())] * num_envs,
             context="forkserver",
@@ -179,6 +181,7 @@ def _raise_failure(failures: Any) -> None:
 def _build_there(build: Build, home_pid: int) -> gymnasium.Env[Any, Any]:
     if os.getpid() != home_pid:  # a terminal's Ctrl-C is for the server, which closes these
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        forking.end_with_parent()
     return _Shield(build())
 
 

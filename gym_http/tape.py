@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
@@ -70,12 +72,31 @@ class Tape:
 
         Raises EnvFailed.
         """
-        for index in range(count):
-            if index and ending.is_set():
-                break
-            ended = self._step(self.draw() if actions is None else actions[index])
-            if ended and self.plan.on_done == STOP:
-                break
+        with self.foreseen(count, actions):
+            for index in range(count):
+                if index and ending.is_set():
+                    break
+                ended = self._step(self.draw() if actions is None else actions[index])
+                if ended and self.plan.on_done == STOP:
+                    break
+
+    @contextmanager
+    def foreseen(self, count: int, actions: Actions) -> Iterator[None]:
+        """Tell the backend, where it wants to know, which actions are to come."""
+        foresee = getattr(self.instance.env, "foresee", None)
+        if foresee is None:
+            yield
+            return
+        if actions is None:  # those that will be drawn
+            with environments_own_code(self.instance.env_id, "sample", self.instance.progress):
+                space = copy.deepcopy(self.instance.env.action_space)
+                actions = [space.sample() for _ in range(count)]
+        resets = self.instance.facts.autoreset in (None, "disabled")
+        foresee(actions, resets or self.plan.on_done == STOP)
+        try:
+            yield
+        finally:
+            foresee((), False)
 
     def _step(self, action: Any) -> bool:
         """Returns whether an episode ended."""

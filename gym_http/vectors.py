@@ -14,7 +14,6 @@ seeds would no longer give the same trajectories.
 from __future__ import annotations
 
 import inspect
-import multiprocessing
 from typing import Any
 
 import gymnasium
@@ -102,8 +101,6 @@ def asynchronous(build: Build, num_envs: int, autoreset: str | None) -> VectorEn
             "'async', with observations that aren't arrays throughout, has no 'next_step'; take "
             "'same_step' or 'disabled', or 'sync'"
         )
-    # What every process needs is imported once, in the process that they are forked from.
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["gym_http.environments"])
     return Async(build, num_envs, mode, shared)
 
 

@@ -30,10 +30,16 @@ class Telling(Odd):
         self.threads.add(threading.get_ident())
 
 
+def on_its_thread(build, limit_s=None):
+    thread = OneThread("CustomOdd-v0")
+    thread.make(lambda: (build(), None), None)
+    return thread.hold(limit_s)
+
+
 class Calls(unittest.TestCase):
     def test_come_from_one_thread(self):
-        inner = Telling()
-        env = OneThread(inner)
+        env = on_its_thread(Telling)
+        inner = env.env
         for call in (env.reset, lambda: env.step(0), lambda: env.step(0), env.close):
             at_once(call)
         self.assertEqual(len(inner.threads), 1)
@@ -41,7 +47,7 @@ class Calls(unittest.TestCase):
         self.assertIs(env.action_space, inner.action_space)
 
     def test_failures_reach_the_caller(self):
-        env = OneThread(Raises())
+        env = on_its_thread(Raises)
         env.reset()
         with self.assertRaises(ZeroDivisionError):
             env.step(1)
@@ -50,7 +56,7 @@ class Calls(unittest.TestCase):
 
     def test_the_thread_ends_with_the_environment(self):
         before = set(threading.enumerate())
-        env = OneThread(Odd())
+        env = on_its_thread(Odd)
         (its_own,) = set(threading.enumerate()) - before
         env.close()
         eventually(lambda: not its_own.is_alive())

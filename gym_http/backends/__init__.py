@@ -15,7 +15,17 @@ from gym_http.errors import DependencyMissing
 from gym_http.settings import Settings
 from gym_http.terms import Terms
 
-BACKENDS: dict[str, Callable[[Recipe, Policy, Terms, Settings], Opened]] = {"local": open_local}
+Open = Callable[[Recipe, Policy, Terms, Settings], Opened]
+
+
+def _process() -> Open:
+    from gym_http.backends.process import open_process
+
+    return open_process
+
+
+# Each imported where it is first asked for.
+BACKENDS: dict[str, Callable[[], Open]] = {"local": lambda: open_local, "process": _process}
 
 
 def make(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
@@ -23,10 +33,10 @@ def make(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Op
 
     Raises what environments.make raises, TimedOut and BackendLost.
     """
-    open_there = BACKENDS.get(terms.backend or "")
-    if open_there is None:
-        raise DependencyMissing(f"the backend {terms.backend!r} isn't there")
-    return open_there(recipe, policy, terms, settings)
+    which = terms.backend or "local"
+    if which not in BACKENDS:
+        raise DependencyMissing(f"the backend {which!r} isn't there")
+    return BACKENDS[which]()(recipe, policy, terms, settings)
 
 
 __all__ = ["BACKENDS", "Backend", "Opened", "make"]

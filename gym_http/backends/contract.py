@@ -1,8 +1,9 @@
-"""What a backend is: the six members of gymnasium.Env, of which no more is used."""
+"""What a backend is: the six members of gymnasium.Env, of which no more is used, and one beside."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gym_http.environments import Facts
 
@@ -13,6 +14,9 @@ class Backend(Protocol):
     A vector environment is one as well (source: gymnasium.vector.VectorEnv): its spaces are those
     of all its environments together, and it has `single_action_space` and
     `single_observation_space` beside.
+
+    Arrays that it returns may be overwritten by its next call. Where the environment is gone with
+    what it lived in, a call raises BackendLost; where it is late, TimedOut. Both are for good.
     """
 
     action_space: Any
@@ -25,6 +29,17 @@ class Backend(Protocol):
     def render(self) -> Any: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A backend that is slow to reach, and glad to know what comes."""
+
+    def foresee(self, actions: Sequence[Any], stops: bool) -> None:
+        """Say which actions the next steps will have, as far as no reset comes between. The
+        backend may make them ahead, but none after one that ended an episode where it `stops`.
+        An empty list takes the rest back."""
+        ...
 
 
 class Opened(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gym_http import environments
-from gym_http.backends.contract import Backend, Opened
+from gym_http.backends.contract import Opened
 from gym_http.backends.one_thread import OneThread, draws_with_opengl
 from gym_http.catalogue import Policy
 from gym_http.settings import Settings
@@ -13,7 +13,17 @@ from gym_http.terms import Terms
 def open_local(
     recipe: environments.Recipe, policy: Policy, terms: Terms, settings: Settings
 ) -> Opened:
-    """Make the environment here. Raises what environments.make raises."""
-    env, facts = environments.make(recipe, policy)
-    backend: Backend = OneThread(env) if draws_with_opengl(env) else env
-    return Opened(backend, facts)
+    """Make the environment here. Raises what environments.make raises, and TimedOut.
+
+    It is made on a thread that stays its own where it draws with OpenGL, or where somebody may
+    stop waiting for it; any other is called on the caller's.
+    """
+    thread = OneThread(recipe.env_id)
+    try:
+        facts = thread.make(lambda: environments.make(recipe, policy), terms.make_timeout_s or None)
+    except BaseException:
+        thread.abandon()
+        raise
+    if terms.step_timeout_s or draws_with_opengl(thread.env):
+        return Opened(thread.hold(terms.step_timeout_s or None), facts)
+    return Opened(thread.let_go(), facts)

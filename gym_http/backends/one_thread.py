@@ -2,57 +2,133 @@
 
 OpenGL belongs to the thread that first drew: from any other, MuJoCo's frames are black, and nothing
 says so. A server answers each request on whichever thread is free.
+
+And who calls on another thread can stop waiting.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FuturesTimeout
+from contextlib import suppress
 from typing import Any
 
 from gym_http.backends.contract import Backend
+from gym_http.errors import TimedOut
+
+log = logging.getLogger(__name__)
+
+_OPENGL = ("OpenGL", "pyglet", "moderngl", "glfw", "vispy")
 
 
 def draws_with_opengl(env: Any) -> bool:
-    """Whether it, or one of a vector environment's, has Gymnasium's MuJoCo renderer."""
-    one = getattr(env, "envs", None) or [env]
-    return hasattr(one[0].unwrapped, "mujoco_renderer")
+    """Whether it, or one of a vector environment's, does: has Gymnasium's MuJoCo renderer, or a
+    module of its class has imported a library for it."""
+    one = (getattr(env, "envs", None) or [env])[0].unwrapped
+    if hasattr(one, "mujoco_renderer"):
+        return True
+    homes = {kind.__module__ for kind in type(one).__mro__} - {"builtins"}
+    names = (vars(sys.modules[home]).values() for home in homes if home in sys.modules)
+    return any(
+        getattr(value, "__name__", "").partition(".")[0] in _OPENGL
+        for home in names
+        for value in home
+        if isinstance(value, type(sys))
+    )
 
 
 class OneThread:
-    """A backend around another, whose calls wait for that one's thread. Source: Backend."""
+    """A thread for an environment, which is made on it too, and then a backend around it. Source:
+    Backend.
 
-    def __init__(self, env: Backend) -> None:
-        self._env = env
+    A call that is late is given up: it raises TimedOut, and so does every later one. Its thread
+    can't be ended; where it comes back after all, the environment is closed.
+    """
+
+    def __init__(self, env_id: str) -> None:
+        self._env_id = env_id
+        self.env: Backend | None = None
+        self._limit_s: float | None = None
+        self._given_up: TimedOut | None = None
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
         self._calls = queue.SimpleQueue()
         # A daemon: an environment that hangs must not keep the process.
-        threading.Thread(target=self._work, daemon=True).start()
+        threading.Thread(target=self._work, name=f"env {env_id}", daemon=True).start()
+
+    def make(self, build: Callable[[], tuple[Backend, Any]], limit_s: float | None) -> Any:
+        """Build the environment. Returns what comes with it. Raises TimedOut."""
+        return self._there("make", lambda: self._built(build), limit_s)
+
+    def hold(self, limit_s: float | None) -> OneThread:
+        """As a backend. limit_s: for a call."""
+        self._limit_s = limit_s
+        return self
+
+    def let_go(self) -> Backend:
+        """The environment, to be called anywhere."""
+        assert self.env is not None
+        self._calls.put(None)
+        return self.env
+
+    def abandon(self) -> None:
+        """End the thread of what couldn't be made."""
+        if self._given_up is None:
+            self._calls.put(None)
 
     def __getattr__(self, name: str) -> Any:  # the spaces
-        return getattr(self._env, name)
+        return getattr(self.__dict__["env"], name)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> Any:
-        return self._there(lambda: self._env.reset(seed=seed, options=options))
+        env = self.env
+        assert env is not None
+        return self._there("reset", lambda: env.reset(seed=seed, options=options), self._limit_s)
 
     def step(self, action: Any) -> Any:
-        return self._there(lambda: self._env.step(action))
+        env = self.env
+        assert env is not None
+        return self._there("step", lambda: env.step(action), self._limit_s)
 
     def render(self) -> Any:
-        return self._there(self._env.render)
+        assert self.env is not None
+        return self._there("render", self.env.render, self._limit_s)
 
     def close(self) -> None:
+        if self._given_up is not None:  # its thread will see to it, if it comes back
+            return
+        assert self.env is not None
         try:
-            self._there(self._env.close)
+            self._there("close", self.env.close, self._limit_s)
         finally:
             self._calls.put(None)
 
-    def _there(self, call: Callable[[], Any]) -> Any:
+    def _there(self, verb: str, call: Callable[[], Any], limit_s: float | None) -> Any:
+        if self._given_up is not None:
+            raise self._given_up
         answer: Future[Any] = Future()
         self._calls.put((answer, call))
-        return answer.result()
+        with suppress(FuturesTimeout):  # or the environment's own
+            return answer.result(limit_s)
+        if limit_s is None or answer.done():
+            return answer.result()
+        self._given_up = TimedOut(f"{self._env_id} took longer than {limit_s:g} s for its {verb}")
+        self._calls.put(None)
+        log.error(
+            "a thread is stuck: %s has not returned from %s for %g s; what holds it can't be ended "
+            "on 'local' (backend 'process' can)",
+            self._env_id,
+            verb,
+            limit_s,
+        )
+        raise self._given_up
+
+    def _built(self, build: Callable[[], tuple[Backend, Any]]) -> Any:
+        self.env, facts = build()  # also where nobody waits any more
+        return facts
 
     def _work(self) -> None:
         while (asked := self._calls.get()) is not None:
@@ -61,3 +137,12 @@ class OneThread:
                 answer.set_result(call())
             except BaseException as error:  # whoever asked gets it, Exception or not
                 answer.set_exception(error)
+            del answer, call, asked
+        if self._given_up is None:
+            return
+        log.warning("%s has come back, and is closed", self._env_id)
+        try:
+            if self.env is not None:
+                self.env.close()
+        except Exception:
+            log.exception("%s failed to close", self._env_id)

@@ -1,0 +1,137 @@
+"""The environment in a process of its own. What happens to it there happens to nobody else."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing.util
+import os
+import signal
+import socket
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from gym_http import forking
+from gym_http.backends.contract import Opened
+from gym_http.backends.elsewhere import Elsewhere, raised
+from gym_http.backends.line import Broken, Late, Line, Memory
+from gym_http.backends.undertaker import Undertaker
+from gym_http.backends.worker import work
+from gym_http.catalogue import Policy
+from gym_http.environments import Recipe
+from gym_http.errors import BackendLost, TimedOut
+from gym_http.settings import Settings
+from gym_http.terms import Terms
+
+log = logging.getLogger(__name__)
+
+REAP_S = 5.0  # that a killed process may take to be gone
+
+
+def open_process(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
+    """Make the environment in a new process. Raises what environments.make raises, TimedOut,
+    BackendLost."""
+    backend = ProcessBackend(recipe, terms, settings.worker_memory_bytes)
+    try:
+        described = raised(backend.ask(terms.make_timeout_s or None, "make", recipe, policy))
+        return Opened(backend, backend.describe(described))
+    except BaseException:
+        backend.end()
+        raise
+
+
+class ProcessBackend(Elsewhere):
+    def __init__(self, recipe: Recipe, terms: Terms, most_bytes: int) -> None:
+        super().__init__(recipe, terms)
+        self._memory = Memory()
+        ours, theirs = socket.socketpair()
+        self._process = forking.context().Process(
+            target=work, args=(theirs, self._memory, most_bytes), name=f"gym-http {recipe.env_id}"
+        )
+        try:
+            self._process.start()
+        except BaseException:
+            ours.close()
+            self._memory.close()
+            raise
+        finally:
+            theirs.close()
+        self._line = Line(ours, self._memory, copies=False, ended=self._process.sentinel)
+        self._pid: int = self._process.pid
+        _undertaker.begun(self._pid)
+        _alive.add(self)
+
+    def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
+        if self.lost is not None:
+            raise self.lost
+        if verb == "steps":
+            self._memory.stamp(0)
+        began = time.monotonic()
+        try:
+            self._line.send((verb, *arguments), limit_s)
+            return self._line.receive(self._deadline(began, limit_s, verb) if limit_s else None)
+        except Late:
+            self._lose(TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {verb}"))
+        except Broken as error:
+            self._lose(BackendLost(f"the process of {self.env_id} {self._how_it_ended(error)}"))
+
+    def _deadline(self, began: float, limit_s: float, verb: str) -> Callable[[], float]:
+        """Of several steps each has its time."""
+        if verb != "steps":
+            return lambda: began + limit_s
+
+        def of_this_step() -> float:
+            since, _ = self._memory.stamped()
+            return (since if began <= since <= time.monotonic() else began) + limit_s
+
+        return of_this_step
+
+    def _lose(self, error: BackendLost | TimedOut) -> None:
+        if self._foreseen:
+            error.facts["steps_ahead"] = self._memory.stamped()[1]
+        self.end()
+        self.lost = error
+        raise error
+
+    def _how_it_ended(self, error: Broken) -> str:
+        self._process.join(1.0)
+        code = self._process.exitcode
+        if code is None:
+            return f"doesn't answer any more ({error})"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+
+    def end(self) -> None:
+        """Kill what is left of the process, and of what the environment has started there."""
+        if self not in _alive:
+            return
+        _alive.discard(self)
+        self.lost = BackendLost(f"the process of {self.env_id} has been ended")
+        with suppress(ProcessLookupError, PermissionError, AttributeError):
+            os.killpg(self._pid, signal.SIGKILL)
+        self._process.kill()  # where it hadn't come to have its own group
+        self._process.join(REAP_S)
+        _undertaker.ended(self._pid)
+        self._line.close()
+        if self._process.exitcode is None:
+            log.error("process %d of %s can't be killed", self._pid, self.env_id)
+        else:
+            self._process.close()
+
+
+_undertaker = Undertaker()
+_alive: weakref.WeakSet[ProcessBackend] = weakref.WeakSet()
+
+
+def _end_all() -> None:
+    for backend in list(_alive):
+        backend.end()
+
+
+# Python would wait for them at its end.
+multiprocessing.util.Finalize(None, _end_all, exitpriority=50)
