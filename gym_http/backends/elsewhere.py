@@ -40,6 +40,9 @@ class Elsewhere(ABC):
         """The tenant's answer. limit_s: for all of it, or each of its `steps`. Raises TimedOut,
         BackendLost, after which there is no tenant."""
 
+    def leave(self) -> None:
+        """Give what held the environment, which is closed, time to go."""
+
     @abstractmethod
     def end(self) -> None:
         """See to it that nothing is left there."""
@@ -78,6 +81,7 @@ class Elsewhere(ABC):
             return
         try:
             raised(self.ask(min(CLOSE_S, self._limit_s or CLOSE_S), "close"))
+            self.leave()
         finally:
             self.end()
 

@@ -127,10 +127,18 @@ class Line:
 
         deadline: says, each time it is asked, at which time.monotonic() it will be late.
         """
-        mark, length = _HEAD.unpack(self._read(_HEAD.size, deadline))
+        read = bytearray()
+        while len(read) < _HEAD.size:
+            read += self._some(deadline)
+        mark, length = _HEAD.unpack_from(read)
+        whole = _HEAD.size + length
         if mark != _MARK:
             raise Broken("what came is no message of ours")
-        return self._unpacked(self._read(length, deadline))
+        while len(read) < whole:
+            read += self._some(deadline)
+        if len(read) > whole:  # nobody speaks out of turn
+            raise Broken("more came than one message")
+        return self._unpacked(memoryview(read)[_HEAD.size :])
 
     def close(self) -> None:
         self._end.close()
@@ -154,11 +162,11 @@ class Line:
             return b"\0" + data
         return b"\1" + pickle.dumps((self._memory.place(buffers), data), 5)
 
-    def _unpacked(self, message: bytearray) -> Any:
+    def _unpacked(self, message: memoryview) -> Any:
         try:
             if message[0] == 0:
-                return pickle.loads(memoryview(message)[1:])
-            places, data = pickle.loads(memoryview(message)[1:])
+                return pickle.loads(message[1:])
+            places, data = pickle.loads(message[1:])
             assert self._memory is not None
             views = self._memory.views(places)
             return pickle.loads(data, buffers=map(bytearray, views) if self._copies else views)
@@ -167,20 +175,18 @@ class Line:
         except Exception as error:  # pickle raises nearly anything
             raise Broken(f"{type(error).__name__}: {error}") from error
 
-    def _read(self, length: int, deadline: Callable[[], float] | None) -> bytearray:
-        read = bytearray()
-        while len(read) < length:
-            try:
-                part = self._end.recv(min(length - len(read), _AT_ONCE))
-            except BlockingIOError:
-                self._wait(self._readable, deadline and deadline())
-                continue
-            except OSError as error:
-                raise Broken(str(error)) from error
-            if not part:
-                raise Broken("it has hung up")
-            read += part
-        return read
+    def _some(self, deadline: Callable[[], float] | None) -> bytes:
+        """What there is to read, once there is."""
+        self._wait(self._readable, deadline and deadline())
+        try:
+            some = self._end.recv(_AT_ONCE)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise Broken(str(error)) from error
+        if not some:
+            raise Broken("it has hung up")
+        return some
 
     def _wait(self, poll: Any, end: float | None) -> None:
         """Until the line may be ready, or that time. Raises Late, Broken."""

@@ -28,6 +28,7 @@ from gym_http.terms import Terms
 log = logging.getLogger(__name__)
 
 REAP_S = 5.0  # that a killed process may take to be gone
+LEAVE_S = 1.0  # that one may take to end by itself, with what its libraries do then
 
 
 def open_process(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
@@ -76,6 +77,9 @@ class ProcessBackend(Elsewhere):
             self._lose(TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {verb}"))
         except Broken as error:
             self._lose(BackendLost(f"the process of {self.env_id} {self._how_it_ended(error)}"))
+
+    def leave(self) -> None:
+        self._process.join(LEAVE_S)
 
     def _deadline(self, began: float, limit_s: float, verb: str) -> Callable[[], float]:
         """Of several steps each has its time."""

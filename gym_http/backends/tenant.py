@@ -83,8 +83,7 @@ class Tenant:
             outcome = self.answer("step", action)
             if isinstance(outcome, Failure):
                 return Steps(outcomes, outcome)
-            # A copy: the next step may write into the same arrays.
-            outcomes.append(copy.deepcopy(outcome) if len(actions) > 1 else outcome)
+            outcomes.append(tuple(map(_own, outcome)) if len(actions) > 1 else outcome)
             if stops and _ends(outcome):
                 break
         return Steps(outcomes, None)
@@ -103,6 +102,13 @@ class Tenant:
         if type(info) is dict and not info:
             return info
         return Told(*wire_info(with_last_encoded(self._env, info)))
+
+
+def _own(value: Any) -> Any:
+    """A copy of what the next step may write into."""
+    if type(value) in (float, bool, int, str):
+        return value
+    return value.copy() if type(value) is np.ndarray else copy.deepcopy(value)
 
 
 def _ends(outcome: Any) -> bool:
