@@ -40,7 +40,7 @@ class Elsewhere(ABC):
         """The tenant's answer. limit_s: for all of it, or each of its `steps`. Raises TimedOut,
         BackendLost, after which there is no tenant."""
 
-    def leave(self) -> None:
+    def leave(self) -> None:  # noqa: B027  # most have nothing to wait for
         """Give what held the environment, which is closed, time to go."""
 
     @abstractmethod

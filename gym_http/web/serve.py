@@ -48,6 +48,7 @@ from gym_http.web.supervisor import (
 
 log = logging.getLogger(__name__)
 
+MOST_FILES = 65_536
 KEEP_ALIVE_MS = 3_600_000  # old clients pause for minutes, and some don't reconnect
 
 
@@ -116,6 +117,7 @@ def _load_worker(settings: Settings, run_dir: Path) -> Any:
         signal.signal(number, signal.SIG_DFL)
     release_signals()
     start_logging(settings.log_level)
+    _open_many_files()
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a terminal's Ctrl-C is for the main process, which then ends the worker
     service = Service(settings, ledger=Ledger(run_dir / "ledger"))
@@ -134,6 +136,18 @@ def _load_worker(settings: Settings, run_dir: Path) -> Any:
     with suppress(OSError):
         (run_dir / "loaded").touch()
     return app
+
+
+def _open_many_files() -> None:
+    """As many as one may, within reason: a connection takes one, an environment in a process of
+    its own four, and shells give 1,024."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        if soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _close_when_told_to_end(service: Service) -> None:
