@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +12,17 @@ from gym_http.errors import BadValue, EnvFailed, GymHTTPError
 from gym_http.progress import FAILED, Progress
 from gym_http.raised import brief, is_refusal
 
-log = logging.getLogger(__name__)
-
 
 def raise_blamed(
     error: BaseException, env_id: str, verb: str, progress: Progress | None = None
 ) -> NoReturn:
-    """Raise EnvFailed for what an environment's code has raised; its episode is over. Our own
-    errors, and somebody's Ctrl-C, are raised as they are."""
+    """Raise EnvFailed for what an environment's code has raised, which is its cause; the episode
+    is over. Our own errors, and somebody's Ctrl-C, are raised as they are."""
     try:
         if not _is_environments(error):
             raise error
         if progress is not None:
             progress.stop(FAILED)
-        log.error("%s failed in %s", env_id, verb, exc_info=error)
         raise EnvFailed(f"{env_id} failed in {verb}: {brief(error)}") from error
     finally:
         del error  # its traceback has this frame: they would keep each other, and the environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -97,10 +96,10 @@ def main() -> None:
 def serve(**options: Any) -> None:
     """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
     settings = _settings(options)
-    from gym_http import catalogue, engines
+    from gym_http import catalogue, engines, logs
     from gym_http.web import serve as server
 
-    server.start_logging(settings.log_level)
+    logs.start(settings.log_level, settings.log_format)
     _import(settings.imports)
     count = sum(env.missing is None for env in catalogue.registered("gymnasium"))
     more = ", and those of the gym package" if engines.gym_is_installed() else ""
@@ -135,7 +134,6 @@ def scores(env_id: str | None, data_dir: Path) -> None:
     """Print the scoreboard."""
     from gym_http.scoreboard.store import Scoreboard
 
-    logging.getLogger("gym_http").setLevel(logging.CRITICAL)  # the error below says it all
     try:
         entries = Scoreboard(data_dir).ranked(env_id)
     except GymHTTPError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from threading import Event
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class ColumnTape(Tape):
 
     def play(self, count: int, actions: Actions, ending: Event) -> None:
         instance, env, progress = self.instance, self.instance.env, self.instance.progress
+        tally, steps, episodes = instance.tally, progress.steps, progress.episodes
         assert isinstance(progress, VectorProgress)
         columns = self._columns = Columns(
             count,
@@ -51,13 +53,15 @@ class ColumnTape(Tape):
             progress.flags,
         )
         made, step, put, is_ending = 0, env.step, columns.put, ending.is_set
-        notes = self.note if self.wanted["actions"] else None
+        notes, clock, took = self.note if self.wanted["actions"] else None, perf_counter, tally.took
         try:
             with self.foreseen(count, actions):
                 for action in self._drawn(count) if actions is None else actions:
                     if notes:
                         notes(action)
+                    begun = clock()
                     observation, reward, terminated, truncated, _ = step(action)
+                    took(clock() - begun)
                     put(made, observation, reward, terminated, truncated)
                     made += 1
                     if is_ending():
@@ -70,6 +74,7 @@ class ColumnTape(Tape):
                 _, rewards, terminated, truncated = columns.rows(made)
                 self._done = terminated | truncated
                 progress.advance(rewards, self._done)
+                tally.made(progress.steps - steps, progress.episodes - episodes)
 
     def _drawn(self, count: int) -> Iterator[Any]:
         for _ in range(count):

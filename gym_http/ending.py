@@ -23,12 +23,6 @@ def end(instance: Instance, registry: Registry) -> None:
     Raises StorageFailed, EnvFailed; the instance is gone all the same.
     """
     registry.remove(instance)
-    log.info(
-        "closed %s: %s after %d steps",
-        instance.instance_id,
-        instance.env_id,
-        instance.progress.steps,
-    )
     try:
         end_recording(instance)
     finally:
@@ -45,11 +39,10 @@ def condemn(registry: Registry, instance: Instance, error: GymHTTPError) -> None
     if instance.closed:
         return
     registry.retire(instance, error)
-    log.error("gave up %s: %s", instance.instance_id, error.message)
     try:
         end_recording(instance)
     except GymHTTPError as failure:
-        log.error("the recording of %s: %s", instance.instance_id, failure)
+        _log_failure("the recording could not be ended", instance.instance_id, failure)
     close_quietly(instance.env)
 
 
@@ -76,7 +69,7 @@ def close_all(registry: Registry, deadline: float) -> None:
         except (Busy, UnknownInstance):
             continue
         except Exception as error:
-            log.error("the recording of %s: %s", instance_id, error)
+            _log_failure("the recording could not be ended", instance_id, error)
 
     def close_some() -> None:
         while True:
@@ -92,7 +85,7 @@ def close_all(registry: Registry, deadline: float) -> None:
             except UnknownInstance:
                 pass  # somebody else has ended it
             except Exception as error:
-                log.error("closing %s: %s", instance_id, error)
+                _log_failure("could not be closed", instance_id, error)
             unfinished.discard(instance_id)
 
     threads = [
@@ -104,7 +97,12 @@ def close_all(registry: Registry, deadline: float) -> None:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     for instance_id in sorted(unfinished):
-        log.error("%s could not be closed in time", instance_id)
+        log.error("could not be closed in time", extra={"instance_id": instance_id})
+
+
+def _log_failure(event: str, instance_id: str, error: Exception) -> None:
+    fields = {"instance_id": instance_id, "error": str(error)}
+    log.error(event, exc_info=error.__cause__ or error, extra=fields)
 
 
 def end_recording(instance: Instance) -> None:

@@ -138,7 +138,6 @@ def _build(
     except GymHTTPError:
         raise
     except (Exception, SystemExit) as error:
-        log.info("%s could not be made", spec.id, exc_info=error)
         text = f"{spec.id} could not be made: {sentence(error)}"
         if isinstance(error, ImportError) or type(error).__name__ == "DependencyNotInstalled":
             raise DependencyMissing(text) from error

@@ -6,6 +6,7 @@ called, and its instance's progress and recorder are told.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 from gym_http.blame import environments_own_code, raise_blamed, refusal_of
@@ -43,8 +44,11 @@ def step(instance: Instance, action: Any) -> Transition:
 def advance(instance: Instance, native: Any) -> Transition:
     """Make a step, which may be made, of a native action. Raises EnvFailed."""
     progress, env = instance.progress, instance.env
+    steps, episodes = progress.steps, progress.episodes
     try:
+        begun = perf_counter()
         value, reward, terminated, truncated, info = env.step(native)
+        instance.tally.took(perf_counter() - begun)
         reward, terminated, truncated = progress.outcome(reward, terminated, truncated)
         observation = instance.encode(value)
         told, dropped = _told(instance, info)
@@ -52,6 +56,7 @@ def advance(instance: Instance, native: Any) -> Transition:
         raise_blamed(error, instance.env_id, "step", progress)
     done = terminated | truncated
     stepped = progress.step(reward, done)
+    instance.tally.made(progress.steps - steps, progress.episodes - episodes)
     if instance.recorder is not None:
         instance.recorder.step(stepped)
     return Transition(observation, reward, done, terminated, truncated, told, dropped)

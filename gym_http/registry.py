@@ -7,6 +7,8 @@ dict operations only, never while an environment is built, stepped or closed.
 
 from __future__ import annotations
 
+import copy
+import logging
 import threading
 import uuid
 from collections.abc import Callable
@@ -17,14 +19,26 @@ from typing import Any
 from gym_http import spaces
 from gym_http.backends.contract import Backend
 from gym_http.environments import Facts
-from gym_http.errors import Busy, GymHTTPError, InstanceLost, UnknownInstance
+from gym_http.errors import (
+    BackendLost,
+    Busy,
+    GymHTTPError,
+    InstanceLost,
+    OutOfSequence,
+    TimedOut,
+    UnknownInstance,
+)
 from gym_http.gone import Gone
 from gym_http.ledger import Ledger
 from gym_http.progress import Progress
 from gym_http.recording.recorder import Recorder
+from gym_http.tally import Tally, Totals
 from gym_http.terms import Terms
 
+log = logging.getLogger(__name__)
+
 MOST_WAITING = 8  # calls on one instance
+CLOSED = "closed"  # by whoever had it, or with the server
 
 
 @dataclass(slots=True)
@@ -42,6 +56,7 @@ class Instance:
     pending_seed: int | None = None  # given at create, for the first reset
     recorder: Recorder | None = None
     last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
+    tally: Tally = field(default_factory=Tally)
     lock: Any = field(default_factory=threading.RLock)
     waiting: int = 0
     closed: bool = False
@@ -49,6 +64,10 @@ class Instance:
     @property
     def env_id(self) -> str:
         return self.facts.env_id
+
+    @property
+    def backend(self) -> str:
+        return self.terms.backend or "local"
 
     def decode(self, action: Any) -> Any:
         """The element of the action space that it stands for. Raises BadValue."""
@@ -112,6 +131,7 @@ class Registry:
         self._gone = Gone(clock)
         # What is done when a call on a leased instance has ended it.
         self.condemn: Callable[[Instance, GymHTTPError], None] = self.retire
+        self._totals = Totals()
         self._lock = threading.Lock()
 
     def add(self, instance: Instance) -> str:
@@ -124,6 +144,7 @@ class Registry:
             instance.instance_id = instance_id
             self._ledger.opened(instance_id)
             self._instances[instance_id] = instance
+            self._totals.created[instance.backend] += 1
         return instance_id
 
     def requested_ids(self) -> dict[str, str]:
@@ -165,20 +186,63 @@ class Registry:
             with self._lock:
                 instance.waiting -= 1
 
-    def remove(self, instance: Instance) -> None:
-        """Take the instance out. The caller holds its lease and closes the environment."""
+    def remove(self, instance: Instance, error: GymHTTPError | None = None) -> None:
+        """Take the instance out. The caller holds its lease and closes the environment.
+
+        error: what it ended by, where nobody asked for it.
+        """
         instance.closed = True
+        reason = CLOSED if error is None else error.code
         with self._lock:
-            self._instances.pop(instance.instance_id, None)
+            if self._instances.pop(instance.instance_id, None) is None:
+                return
             self._ledger.closed(instance.instance_id)
+            self._totals.closed[instance.backend, reason] += 1
+            self._totals.ended[instance.backend].add(instance.tally)
+        fields = {
+            "instance_id": instance.instance_id,
+            "env_id": instance.env_id,
+            "backend": instance.backend,
+            "reason": reason,
+            "steps": instance.progress.steps,
+            "episodes": instance.progress.episodes,
+            "error": error and str(error),
+        }
+        log.info("closed", extra=fields)
 
     def retire(self, instance: Instance, error: GymHTTPError) -> None:
         """Take the instance out, and answer `error` to who calls it within the next hour. The
         caller holds its lease and closes the environment."""
+        error = copy.copy(error)  # one that was raised has a traceback, which keeps what it saw
         with self._lock:
             self._gone.add(instance.instance_id, instance, error)
         instance.last_error = error, self.clock()
-        self.remove(instance)
+        if isinstance(error, BackendLost) or (
+            isinstance(error, TimedOut) and instance.backend != "local"  # where there is no worker
+        ):
+            self.worker_died(instance.backend)
+        self.remove(instance, error)
+
+    def worker_died(self, backend: str) -> None:
+        """Count it: an instance's worker is gone, whatever becomes of the instance."""
+        with self._lock:
+            self._totals.deaths[backend] += 1
+
+    def answered(self, error: GymHTTPError, instance_id: str | None) -> None:
+        """Count an error that a call was answered with, and note it at the call's instance. One
+        that only says that the call came too early or too late tells nothing of the instance."""
+        with self._lock:
+            self._totals.errors[error.code] += 1
+            instance = None if instance_id is None else self._instances.get(instance_id)
+        if instance is not None and not isinstance(error, (UnknownInstance, Busy, OutOfSequence)):
+            instance.last_error = copy.copy(error), self.clock()
+
+    def counted(self) -> tuple[list[tuple[str, Tally]], Totals]:
+        """(backend and numbers of each living instance, those of the server so far). An instance
+        that is about to end is in the one or in the other."""
+        with self._lock:
+            living, totals = list(self._instances.values()), self._totals.copy()
+        return [(instance.backend, instance.tally) for instance in living], totals
 
     def forget(self, instance_id: str) -> bool:
         """Remember no longer an instance that is gone. Returns whether it was."""

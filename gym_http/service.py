@@ -34,6 +34,7 @@ from gym_http.errors import (
 )
 from gym_http.frames import MOST_FRAMES, present_frames
 from gym_http.ledger import Ledger
+from gym_http.metrics import Metrics
 from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Transition
 from gym_http.progress import MONITOR, progress_of
 from gym_http.recording import reader
@@ -68,6 +69,7 @@ class Service:
         self._clock = clock
         self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
         self._registry.condemn = partial(condemn, self._registry)
+        self._metrics = Metrics(self._registry)
         self._scoreboard = Scoreboard(self._settings.data_dir)
         self._closing = threading.Lock()
         self._ending = threading.Event()
@@ -109,7 +111,14 @@ class Service:
                 pending_seed=seed,
             )
         )
-        log.info("created %s: %s (%s, %s)", instance_id, facts.env_id, facts.engine, terms.backend)
+        fields = {
+            "instance_id": instance_id,
+            "env_id": facts.env_id,
+            "engine": facts.engine,
+            "num_envs": facts.num_envs,
+            "backend": terms.backend,
+        }
+        log.info("created", extra=fields)
         return Created(instance_id, facts.env_id, facts.warning)
 
     def instances(self) -> dict[str, str]:
@@ -286,7 +295,7 @@ class Service:
             )
             if instance.progress.was_reset:
                 instance.progress.stop(MONITOR)  # a recorded episode has a beginning
-            log.info("recording %s into %s", instance_id, directory)
+            log.info("recording", extra={"instance_id": instance_id, "directory": directory})
 
     def monitor_close(self, instance_id: str) -> None:
         """End the recording, if there is one; the environment goes on. Raises StorageFailed."""
@@ -307,7 +316,8 @@ class Service:
         if recording.env_info.get("vectorization") == "native":
             engine += ", native vector form"
         self._scoreboard.add(env_id, engine, algorithm_id, api_key, result)
-        log.info("uploaded %s: %s, mean %s", directory, env_id, result.mean)
+        fields = {"directory": directory, "env_id": env_id, "mean": result.mean}
+        log.info("uploaded", extra=fields)
 
     def scoreboard(self, env_id: str | None = None) -> list[dict[str, Any]]:
         """The entries of each environment, best first. Raises StorageFailed."""
@@ -322,6 +332,15 @@ class Service:
     def health(self) -> dict[str, Any]:
         """That the server is there, and how many instances live on it."""
         return {"status": "ok", "version": __version__, "instances": len(self.instances())}
+
+    def metrics(self, accept: str = "") -> tuple[bytes, str]:
+        """The server's numbers for Prometheus, and their content type. accept: as in HTTP."""
+        return self._metrics.exposition(accept)
+
+    def answered(self, error: GymHTTPError, instance_id: str | None = None) -> None:
+        """What calls this service has told its own caller of this error. It is counted, and shown
+        as the instance's last_error."""
+        self._registry.answered(error, instance_id)
 
     def shutdown(self) -> None:
         """End the server, as soon as this call is answered. Raises NotStoppable."""

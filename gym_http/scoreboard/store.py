@@ -103,7 +103,6 @@ class Scoreboard:
             with self._opened().begin() as connection:
                 yield connection
         except (sa.exc.SQLAlchemyError, OSError) as error:
-            log.exception("the scoreboard in %s fails", self._path)
             reason = str(getattr(error, "orig", None) or error)
             raise StorageFailed(f"the scoreboard can't be used: {reason}") from error
 

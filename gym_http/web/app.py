@@ -10,11 +10,11 @@ import flask
 import werkzeug.exceptions
 from werkzeug.serving import make_server
 
-from gym_http import errors
+from gym_http import errors, request_ids
 from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.web.compression import with_headers
-from gym_http.web.exchange import Call, Reply, Route, answer, error_reply, unexpected
+from gym_http.web.exchange import Call, Reply, Route, answer, refused, unexpected
 from gym_http.web.routes import ROUTES
 
 
@@ -44,6 +44,7 @@ class GymHTTPApp(flask.Flask):
 
     def wsgi_app(self, environ: Any, start_response: Any) -> list[bytes]:
         """The WSGI callable. Granian writes head and body at once only where it gets a list."""
+        request_ids.begin(environ.get("HTTP_X_REQUEST_ID"))
         parts = super().wsgi_app(environ, start_response)
         try:
             return [b"".join(parts)]
@@ -129,10 +130,10 @@ def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
         limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
         ours = errors.BodyTooLarge(f"the body is longer than {limit} bytes; see --max-body")
     elif error.code is not None and error.code >= 500:
-        ours = unexpected(flask.request.path)
+        ours = unexpected(error)
     else:
         ours = errors.InvalidRequest(error.description or error.name)
-    response = _response(error_reply(ours, flask.request.headers.get("Accept", "")))
+    response = _refused(ours)
     response.headers.extend(
         [(name, value) for name, value in error.get_headers() if name == "Allow"]
     )
@@ -140,5 +141,12 @@ def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
 
 
 def _any_error(error: Exception) -> flask.Response:
-    accept = flask.request.headers.get("Accept", "")
-    return _response(error_reply(unexpected(flask.request.path), accept))
+    return _refused(unexpected(error))
+
+
+def _refused(error: errors.GymHTTPError) -> flask.Response:
+    request = flask.request
+    app: Any = flask.current_app
+    where = f"{request.method} {request.url_rule or request.path}"
+    call = Call({}, accept=request.headers.get("Accept", ""))
+    return _response(refused(app.service, error, call, where))

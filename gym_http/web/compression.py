@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 
 from werkzeug.http import parse_accept_header
 
+from gym_http import request_ids
 from gym_http.web.negotiation import LONGEST_KEPT
 
 LEAST_BYTES = 1400  # what goes in one packet anyway
@@ -21,13 +22,17 @@ def with_headers(
     body: bytes, content_type: str, accept_encoding: str | None
 ) -> tuple[bytes, list[tuple[str, str]]]:
     """(the body as it is sent, all headers)."""
-    if len(body) < LEAST_BYTES:
-        return body, [("Content-Type", content_type), ("Content-Length", str(len(body)))]
-    body, coding = compressed(body, content_type, accept_encoding)
+    coding, long = None, len(body) >= LEAST_BYTES
+    if long:
+        body, coding = compressed(body, content_type, accept_encoding)
     headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
     if coding is not None:
         headers.append(("Content-Encoding", coding))
-    headers.append(("Vary", "Accept, Accept-Encoding"))  # not everybody gets the same
+    if long:
+        headers.append(("Vary", "Accept, Accept-Encoding"))  # not everybody gets the same
+    request_id = request_ids.known()
+    if request_id:
+        headers.append((request_ids.HEADER, request_id))
     return body, headers
 
 

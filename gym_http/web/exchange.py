@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,14 +14,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from gym_http import wire
+from gym_http import request_ids, wire
 from gym_http.blame import in_main_thread
 from gym_http.errors import (
     BadValue,
+    DependencyMissing,
     GymHTTPError,
     Internal,
     InvalidJSON,
     InvalidMessagePack,
+    MakeFailed,
     MissingParameter,
     shown,
 )
@@ -68,11 +69,18 @@ class Route:
     body: type[Body] | type[dict] | None = None
     query: type[Body] | None = None
     msgpack: type[msgspec.Struct] | None = None  # the reply instead of Raw, to who asks for it
+    accept: bool = False  # whether the handler of a Raw reply wants to see the Accept header
     hot: bool = False  # answered in front of Flask
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
 
 
 def answer(route: Route, service: Service, call: Call) -> Reply:
     """Check the request, call the service, write the reply. Never raises."""
+    if not route.hot:
+        request_ids.current()  # for the reply's header
     try:
         arguments: dict[str, Any] = {**call.path}
         if route.body is not None:
@@ -81,28 +89,48 @@ def answer(route: Route, service: Service, call: Call) -> Reply:
             arguments["query"] = _convert(route.query, dict(call.query))
         if route.msgpack is not None:
             arguments["msgpack"] = reply_type(call.accept) != JSON
+        if route.accept:
+            arguments["accept"] = call.accept
         return _reply(route.handler(service, **arguments), call.accept)
     except GymHTTPError as error:
-        return error_reply(error, call.accept)
+        return refused(service, error, call, route.name)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and in_main_thread():
             raise  # somebody's Ctrl-C
-        return error_reply(unexpected(f"{route.method} {route.path}"), call.accept)
+        return refused(service, unexpected(error), call, route.name)
 
 
-def error_reply(error: GymHTTPError, accept: str) -> Reply:
-    return _encoded(error.status, error.body(), accept)
+def refused(service: Service, error: GymHTTPError, call: Call, where: str) -> Reply:
+    """The reply to a call that failed, which is counted, and one line in the log.
+
+    where: the method and the path's pattern.
+    """
+    instance_id = call.path.get("instance_id")
+    service.answered(error, instance_id)
+    fields = {
+        "code": error.code,
+        "status": error.status,
+        "route": where,
+        "instance_id": instance_id,
+        "error": error.message,
+        "detail": error.detail,
+    }
+    body = error.body()
+    if error.status >= 500:
+        body["request_id"] = request_ids.current()
+        log.error("failed", exc_info=error.__cause__, extra=fields)
+    else:  # of these, only an environment's own exceptions tell where
+        cause = error.__cause__ if isinstance(error, (MakeFailed, DependencyMissing)) else None
+        log.info("refused", exc_info=cause, extra=fields)
+    return _encoded(error.status, body, call.accept)
 
 
-def unexpected(where: str) -> Internal:
-    """The error to answer with for the exception being handled, which is logged under its id."""
-    request_id = uuid.uuid4().hex[:12]
-    log.exception("request %s: %s failed", request_id, where)
-    return Internal(
-        "internal error",
-        detail=f"the server's log has it under {request_id}",
-        request_id=request_id,
-    )
+def unexpected(cause: BaseException) -> Internal:
+    """The error to answer with for an exception that nobody foresaw."""
+    request_id = request_ids.current()
+    error = Internal("internal error", detail=f"the server's log has it under {request_id}")
+    error.__cause__ = cause
+    return error
 
 
 def _reply(value: Any, accept: str) -> Reply:

@@ -13,6 +13,7 @@ from typing import Any
 
 from werkzeug.http import HTTP_STATUS_CODES
 
+from gym_http import request_ids
 from gym_http.web.app import GymHTTPApp
 from gym_http.web.compression import with_headers
 from gym_http.web.exchange import Call, Route, answer
@@ -53,6 +54,7 @@ class Front:
         call = Call(
             {"instance_id": instance_id}, {}, body, get("CONTENT_TYPE", ""), get("HTTP_ACCEPT", "")
         )
+        request_ids.begin(get("HTTP_X_REQUEST_ID"))
         reply = answer(route, self._service, call)
         sent, headers = with_headers(reply.body, reply.content_type, get("HTTP_ACCEPT_ENCODING"))
         start_response(_STATUS[reply.status], headers)

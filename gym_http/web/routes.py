@@ -250,6 +250,12 @@ def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.Scoreb
 # ---- the server
 
 
+@route("GET", "/metrics/", "text/plain", accept=True)
+def metrics(service: Service, accept: str) -> Raw:
+    """Tell Prometheus of instances, steps and errors."""
+    return Raw(*service.metrics(accept))
+
+
 @route("GET", "/v1/registry/", schema.RegistryReply, query=schema.RegistryQuery)
 def registry(service: Service, query: schema.RegistryQuery) -> schema.RegistryReply:
     """List the environments that can be made here."""

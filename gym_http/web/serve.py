@@ -20,7 +20,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -33,6 +32,7 @@ from granian.constants import Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from gym_http import logs
 from gym_http.ledger import Ledger
 from gym_http.service import Service
 from gym_http.settings import Settings
@@ -78,6 +78,7 @@ def serve(settings: Settings, greeting: str) -> None:
         websockets=False,
         http1_settings=HTTP1Settings(header_read_timeout=KEEP_ALIVE_MS),
         log_level=LogLevels.error,
+        log_dictconfig={"loggers": {"_granian": {"propagate": True}}},  # into our own log
     )
     server.respawned_wrks = Respawned(run_dir / "loaded")
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -116,7 +117,7 @@ def _load_worker(settings: Settings, run_dir: Path) -> Any:
     for number in ENDING:  # what is inherited is the main process's; Granian's own comes later
         signal.signal(number, signal.SIG_DFL)
     release_signals()
-    start_logging(settings.log_level)
+    logs.start(settings.log_level, settings.log_format)
     _open_many_files()
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # a terminal's Ctrl-C is for the main process, which then ends the worker
@@ -192,12 +193,3 @@ def _greet(address: tuple[str, int], greeting: str) -> None:
         except OSError:
             time.sleep(0.02)
     print(greeting, flush=True)
-
-
-def start_logging(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
