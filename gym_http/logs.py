@@ -68,7 +68,7 @@ def _shortened(logger: Any, method: str, said: Any) -> dict[str, Any]:
 
 
 def _text(logger: Any, method: str, said: Any) -> str:
-    """2026-11-23T05:51:41.123Z INFO gym_http.service created env_id=CartPole-v1 …
+    """2026-11-23T05:51:41.123Z INFO gym_http.registry created env_id=CartPole-v1 …
 
     A traceback follows, each of its lines indented: no other line begins with a space.
     """

@@ -69,6 +69,14 @@ class Instance:
     def backend(self) -> str:
         return self.terms.backend or "local"
 
+    def names(self) -> dict[str, str]:
+        """What the log calls it by."""
+        return {
+            "instance_id": self.instance_id,
+            "env_id": self.env_id,
+            "backend": self.backend,
+        }
+
     def decode(self, action: Any) -> Any:
         """The element of the action space that it stands for. Raises BadValue."""
         space = self.env.action_space
@@ -145,6 +153,9 @@ class Registry:
             self._ledger.opened(instance_id)
             self._instances[instance_id] = instance
             self._totals.created[instance.backend] += 1
+        facts = instance.facts
+        fields = {"engine": facts.engine, "num_envs": facts.num_envs}
+        log.info("created", extra={**instance.names(), **fields})
         return instance_id
 
     def requested_ids(self) -> dict[str, str]:
@@ -200,15 +211,12 @@ class Registry:
             self._totals.closed[instance.backend, reason] += 1
             self._totals.ended[instance.backend].add(instance.tally)
         fields = {
-            "instance_id": instance.instance_id,
-            "env_id": instance.env_id,
-            "backend": instance.backend,
             "reason": reason,
             "steps": instance.progress.steps,
             "episodes": instance.progress.episodes,
             "error": error and str(error),
         }
-        log.info("closed", extra=fields)
+        log.info("closed", extra={**instance.names(), **fields})
 
     def retire(self, instance: Instance, error: GymHTTPError) -> None:
         """Take the instance out, and answer `error` to who calls it within the next hour. The

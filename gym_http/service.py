@@ -111,14 +111,6 @@ class Service:
                 pending_seed=seed,
             )
         )
-        fields = {
-            "instance_id": instance_id,
-            "env_id": facts.env_id,
-            "engine": facts.engine,
-            "num_envs": facts.num_envs,
-            "backend": terms.backend,
-        }
-        log.info("created", extra=fields)
         return Created(instance_id, facts.env_id, facts.warning)
 
     def instances(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from nose2.tools import params
 
+from gym_http.request_ids import HEADER
 from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.web.app import create_app
@@ -72,8 +73,12 @@ class Twin:
         begun: list[Any] = []
         parts = list(self.wsgi(given, lambda status, headers: begun.extend((status, headers))))
         text = b"".join(parts).replace(getattr(self, "id", "~").encode(), b"ID")
-        text = re.sub(rb"[0-9a-f]{12}", b"REQUEST", text)  # an internal error's own
-        headers = [pair for pair in begun[1] if pair[0] != "Content-Length"]
+        text = re.sub(rb"[0-9a-f]{12}", b"REQUEST", text)
+        headers = [
+            (name, re.sub("^[0-9a-f]{12}$", "REQUEST", value) if name == HEADER else value)
+            for name, value in begun[1]
+            if name != "Content-Length"
+        ]
         if given["REQUEST_METHOD"] != "HEAD":
             assert dict(begun[1])["Content-Length"] == str(len(b"".join(parts)))
         return Answer(begun[0], headers, text)
@@ -159,6 +164,8 @@ HEADERS: tuple[dict[str, Any], ...] = (
     {"HTTP_ACCEPT_ENCODING": "gzip"},
     {"QUERY_STRING": "action=1"},
     {"HTTP_EXPECT": "100-continue"},
+    {"HTTP_X_REQUEST_ID": "mine-1.2_3"},
+    {"HTTP_X_REQUEST_ID": "not mine"},
 )
 ODD: tuple[dict[str, Any], ...] = (
     {"CONTENT_LENGTH": None},

@@ -107,6 +107,7 @@ def refused(service: Service, error: GymHTTPError, call: Call, where: str) -> Re
     """
     instance_id = call.path.get("instance_id")
     service.answered(error, instance_id)
+    request_id = request_ids.current()  # also where nothing is logged
     fields = {
         "code": error.code,
         "status": error.status,
@@ -117,7 +118,7 @@ def refused(service: Service, error: GymHTTPError, call: Call, where: str) -> Re
     }
     body = error.body()
     if error.status >= 500:
-        body["request_id"] = request_ids.current()
+        body["request_id"] = request_id
         log.error("failed", exc_info=error.__cause__, extra=fields)
     else:  # of these, only an environment's own exceptions tell where
         cause = error.__cause__ if isinstance(error, (MakeFailed, DependencyMissing)) else None
