@@ -42,8 +42,10 @@ class ColumnTape(Tape):
         )
 
     def play(self, count: int, actions: Actions, ending: Event) -> None:
-        instance, env, progress = self.instance, self.instance.env, self.instance.progress
+        instance, progress = self.instance, self.instance.progress
+        env: Any = instance.env
         tally, steps, episodes = instance.tally, progress.steps, progress.episodes
+        foresees = instance.foresees
         assert isinstance(progress, VectorProgress)
         columns = self._columns = Columns(
             count,
@@ -61,7 +63,7 @@ class ColumnTape(Tape):
                         notes(action)
                     begun = clock()
                     observation, reward, terminated, truncated, _ = step(action)
-                    took(clock() - begun)
+                    took(env.took_s if foresees else clock() - begun)
                     put(made, observation, reward, terminated, truncated)
                     made += 1
                     if is_ending():

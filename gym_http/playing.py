@@ -43,12 +43,13 @@ def step(instance: Instance, action: Any) -> Transition:
 
 def advance(instance: Instance, native: Any) -> Transition:
     """Make a step, which may be made, of a native action. Raises EnvFailed."""
-    progress, env = instance.progress, instance.env
+    progress = instance.progress
+    env: Any = instance.env
     steps, episodes = progress.steps, progress.episodes
     try:
         begun = perf_counter()
         value, reward, terminated, truncated, info = env.step(native)
-        instance.tally.took(perf_counter() - begun)
+        instance.tally.took(env.took_s if instance.foresees else perf_counter() - begun)
         reward, terminated, truncated = progress.outcome(reward, terminated, truncated)
         observation = instance.encode(value)
         told, dropped = _told(instance, info)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from gym_http import spaces
-from gym_http.backends.contract import Backend
+from gym_http.backends.contract import Backend, Foreseeing
 from gym_http.environments import Facts
 from gym_http.errors import (
     BackendLost,
@@ -57,9 +57,13 @@ class Instance:
     recorder: Recorder | None = None
     last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
     tally: Tally = field(default_factory=Tally)
+    foresees: bool = field(init=False)  # whether its backend does
     lock: Any = field(default_factory=threading.RLock)
     waiting: int = 0
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.foresees = isinstance(self.env, Foreseeing)
 
     @property
     def env_id(self) -> str:

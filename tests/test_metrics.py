@@ -169,6 +169,56 @@ class Numbers(unittest.TestCase):
         self.assertEqual([more("0.05"), more("60.0"), more("+Inf")], [0, 1, 1])
 
 
+class Elsewhere(unittest.TestCase):
+    """Of instances that have a worker each."""
+
+    def test_steps_and_deaths(self):
+        flags = ("--import", "tests.custom_envs", "--backend", "process", "--log-format", "json")
+        with ServerProcess(*flags) as server:
+            one, other = create(server, "CartPole-v1", seed=1), create(server, "CustomExits-v0")
+            raises = create(server, "CustomRaises-v0")
+            for env in (one, other, raises):
+                self.assertEqual(post(server, f"{env}/reset/")[0], 200)
+            post(server, f"{one}/step/", {"action": 1})
+            post(server, f"{one}/rollout/", {"sample": 300, "on_done": "reset"})
+            calls = [
+                post(server, f"{raises}/step/", {"action": 1}),
+                post(server, f"{other}/step/", {"action": 1}),
+                post(server, f"{other}/step/", {"action": 1}),  # again, of what is gone
+            ]
+            self.assertEqual(
+                [reply["code"] for _, _, reply in calls], ["env_failed"] + ["backend_lost"] * 2
+            )
+            found = scraped(server)
+            last = get(server, other)[2]["last_error"]
+            self.assertEqual(last["code"], "backend_lost")
+            events = [json.loads(line) for line in server.log().splitlines() if line[0] == "{"]
+        episodes = found.pop(("episodes_total", "process"))
+        self.assertGreater(episodes, 1)
+        self.assertEqual(
+            without_times(found),
+            {
+                ("instances", "process"): 2,
+                ("instances_created_total", "process"): 3,
+                ("instances_closed_total", "process", "backend_lost"): 1,
+                ("worker_deaths_total", "process"): 1,
+                ("steps_total", "process"): 301,
+                ("step_seconds_count", "process"): 301,
+                ("errors_total", "backend_lost"): 2,
+                ("errors_total", "env_failed"): 1,
+            },
+        )
+        # A rollout's steps, made in one go, aren't one long one and many that took no time.
+        self.assertLess(found.get(("step_seconds_bucket", "process", "1e-05"), 0), 290)
+        said = [event["event"] for event in events]
+        self.assertEqual(said, ["created"] * 3 + ["failed", "closed", "failed", "failed"])
+        self.assertIn("custom_envs.py", events[3]["exception"])
+        self.assertEqual(events[4]["reason"], "backend_lost")
+        ids = [headers["x-request-id"] for _, headers, _ in calls]
+        self.assertEqual([event["request_id"] for event in events[3:]], [ids[0], ids[1], *ids[1:]])
+        self.assertEqual([reply["request_id"] for _, _, reply in calls], ids)
+
+
 class Wire(ServerCase):
     def asked(self, accept):
         line = f"Accept: {accept}\r\n"

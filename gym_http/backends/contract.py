@@ -33,7 +33,12 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Foreseeing(Protocol):
-    """A backend that is slow to reach, and glad to know what comes."""
+    """A backend that is slow to reach, and glad to know what comes.
+
+    took_s: what its last step took; of those that were made in one go, each an equal part.
+    """
+
+    took_s: float
 
     def foresee(self, actions: Sequence[Any], stops: bool) -> None:
         """Say which actions the next steps will have, as far as no reset comes between. The

@@ -6,6 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from gym_http.backends.tenant import Described, Failure, Steps
@@ -25,6 +26,7 @@ class Elsewhere(ABC):
 
     action_space: Any
     observation_space: Any
+    took_s = 0.0
 
     def __init__(self, recipe: Recipe, terms: Terms) -> None:
         self.env_id = recipe.env_id
@@ -62,9 +64,13 @@ class Elsewhere(ABC):
 
     def step(self, action: Any) -> Any:
         if not self._ahead and self._failed is None:
+            began = perf_counter()
             if not self._foreseen:
-                return self._asked("step", action)
+                outcome = self._asked("step", action)
+                self.took_s = perf_counter() - began
+                return outcome
             self._make_ahead()
+            self.took_s = (perf_counter() - began) / max(1, len(self._ahead))
         if self._ahead:
             self._foreseen.popleft()
             return self._ahead.popleft()
@@ -109,6 +115,7 @@ def raised(answer: Any) -> Any:
     """The answer; or raise what it tells."""
     if not isinstance(answer, Failure):
         return answer
+    there = RaisedElsewhere(answer.brief, answer.refusal, answer.trace)
     if answer.ours is not None:
-        raise answer.ours
-    raise RaisedElsewhere(answer.brief, answer.refusal, answer.trace)
+        raise answer.ours from there
+    raise there
