@@ -55,7 +55,9 @@ class ColumnTape(Tape):
             progress.flags,
         )
         made, step, put, is_ending = 0, env.step, columns.put, ending.is_set
-        notes, clock, took = self.note if self.wanted["actions"] else None, perf_counter, tally.took
+        notes = self.note if self.wanted["actions"] else None
+        clock, timings = perf_counter, list[float]()
+        took = timings.append
         try:
             with self.foreseen(count, actions):
                 for action in self._drawn(count) if actions is None else actions:
@@ -71,6 +73,7 @@ class ColumnTape(Tape):
         except BaseException as error:
             raise_blamed(error, instance.env_id, "step", progress)
         finally:
+            tally.took_each(timings)
             self.steps = made
             if made:
                 _, rewards, terminated, truncated = columns.rows(made)

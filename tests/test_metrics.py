@@ -316,6 +316,12 @@ class Timings(unittest.TestCase):
         for seconds in (0.0, BOUNDS_S[0], BOUNDS_S[0] * 1.01, BOUNDS_S[-1], 61.0, 1e9):
             tally.took(seconds)
         self.assertEqual(tally.timings[:2] + tally.timings[-2:], [2, 1, 1, 2])
+        together = Tally()
+        together.took_each([])
+        together.took_each([0.0, BOUNDS_S[0], BOUNDS_S[0] * 1.01])
+        together.took_each([BOUNDS_S[-1], 61.0, 1e9])
+        self.assertEqual(together.timings, tally.timings)
+        self.assertAlmostEqual(together.seconds, tally.seconds)
         twice = copy.deepcopy(tally)
         twice.add(tally)
         self.assertEqual(sum(twice.timings), 12)
