@@ -23,6 +23,12 @@ def end(instance: Instance, registry: Registry) -> None:
     Raises StorageFailed, EnvFailed; the instance is gone all the same.
     """
     registry.remove(instance)
+    finish(instance)
+
+
+def finish(instance: Instance) -> None:
+    """End what belongs to an instance that nobody can call any more: its recording, then its
+    environment. Raises StorageFailed, EnvFailed."""
     try:
         end_recording(instance)
     finally:
@@ -56,6 +62,8 @@ def close_quietly(env: Backend) -> None:
 
 def close_all(registry: Registry, deadline: float) -> None:
     """End every instance, until `deadline` (of time.monotonic). What fails, or stays, is logged.
+    What was being made is closed by who was making it, for its place is refused: the caller sees
+    to that (`Places.stopping`).
 
     A call that doesn't return, or an environment that doesn't close, costs the others nothing.
     """
@@ -98,6 +106,8 @@ def close_all(registry: Registry, deadline: float) -> None:
         thread.join(max(0.0, deadline - time.monotonic()))
     for instance_id in sorted(unfinished):
         log.error("could not be closed in time", extra={"instance_id": instance_id})
+    if not registry.places.wait_until_none(deadline):
+        log.error("an environment was still being made, and could not be closed in time")
 
 
 def _log_failure(event: str, instance_id: str, error: Exception) -> None:

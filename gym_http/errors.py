@@ -11,6 +11,7 @@
     │   └── BadDirectory · RecordingExists · RecordingOpen · NoRecording
     └── ServerSide            the caller can't: 5xx
         ├── EnvFailed · BackendLost · TimedOut · StorageFailed · NotStoppable
+        ├── ServerStopping
         └── Internal
 
 `message` is for people and for old clients, which show nothing else. The texts of v1 are pinned
@@ -165,6 +166,14 @@ class TooManyInstances(InvalidRequest):
     code = "too_many_instances"
     retryable = True
 
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"this server has {count} instances, as many as it may: close one that isn't needed, "
+            "GET /v1/envs/ lists them",
+            detail="those whose clients are gone end by themselves with lease_s at create, or "
+            "where the server runs with --idle-timeout; --max-instances lets it have more",
+        )
+
 
 class OutOfSequence(InvalidRequest):
     """A numbered call that is neither the next one nor the last one again."""
@@ -285,6 +294,17 @@ class NotStoppable(ServerSide):
 
     status = 501
     code = "not_stoppable"
+
+
+class ServerStopping(ServerSide):
+    """Every environment is being closed. What was still being made is closed as well."""
+
+    status = 503
+    code = "server_stopping"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("the server is being ended; it makes no more environments")
 
 
 class Internal(ServerSide):

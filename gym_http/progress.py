@@ -74,6 +74,13 @@ class Progress:
         self._length = 0
         self._reward = 0.0
 
+    def totals(self) -> Progress:
+        """The counts alone, to be kept when the environment isn't."""
+        kept = Progress()
+        kept.steps, kept.episodes = self.steps, self.episodes
+        kept.last_return, kept.last_length = self.last_return, self.last_length
+        return kept
+
     @property
     def obstacle(self) -> str | None:
         """Why no step can be made."""

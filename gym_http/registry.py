@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import threading
+import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +24,7 @@ from gym_http.environments import Facts
 from gym_http.errors import (
     BackendLost,
     Busy,
+    Evicted,
     GymHTTPError,
     InstanceLost,
     OutOfSequence,
@@ -30,6 +33,7 @@ from gym_http.errors import (
 )
 from gym_http.gone import Gone
 from gym_http.ledger import Ledger
+from gym_http.places import Place, Places
 from gym_http.progress import Progress
 from gym_http.recording.recorder import Recorder
 from gym_http.tally import Tally, Totals
@@ -39,6 +43,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 8  # calls on one instance
 CLOSED = "closed"  # by whoever had it, or with the server
+_NO_ENV: Any = None  # of one that has ended
 
 
 @dataclass(slots=True)
@@ -53,6 +58,8 @@ class Instance:
     progress: Progress = field(default_factory=Progress)
     instance_id: str = ""
     terms: Terms = field(default_factory=Terms)
+    idle_s: float = 0.0  # without a call, after which it is ended; 0 is never
+    renewed: float = 0.0  # when a call on it last ended; monotonic seconds
     pending_seed: int | None = None  # given at create, for the first reset
     recorder: Recorder | None = None
     last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
@@ -123,32 +130,48 @@ class Lease:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        instance = self._instance
         try:
             if isinstance(error, GymHTTPError) and error.fatal:
-                self._registry.condemn(self._instance, error)
+                self._registry.condemn(instance, error)
         finally:
-            self._instance.lock.release()
+            instance.renewed = self._registry.monotonic()  # before another may think it idle
+            instance.lock.release()
 
 
 class Registry:
     """Every instance of this server."""
 
     def __init__(
-        self, clock: Callable[[], float], busy_timeout_s: float, ledger: Ledger | None = None
+        self,
+        clock: Callable[[], float],
+        busy_timeout_s: float,
+        ledger: Ledger | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_instances: float = math.inf,
     ) -> None:
+        """clock: epoch seconds, to be shown. monotonic: seconds, to be reckoned with."""
         self.clock = clock
+        self.monotonic = monotonic
         self._busy_timeout_s = busy_timeout_s
         self._ledger = Ledger(None) if ledger is None else ledger
         self._instances: dict[str, Instance] = {}
-        self._gone = Gone(clock)
+        self._gone = Gone(monotonic)
         # What is done when a call on a leased instance has ended it.
         self.condemn: Callable[[Instance, GymHTTPError], None] = self.retire
         self._totals = Totals()
         self._lock = threading.Lock()
+        self.places = Places(self._lock, self._instances, max_instances)
 
-    def add(self, instance: Instance) -> str:
-        """Give the instance an id, eight hexadecimal digits as in v1, and let it be used."""
+    def add(self, instance: Instance, place: Place | None = None) -> str:
+        """Give the instance an id, eight hexadecimal digits as in v1, and let it be used.
+
+        place: that it takes. Raises ServerStopping with one.
+        """
+        instance.renewed = self.monotonic()
         with self._lock:
+            if place is not None:
+                place.take()
             while True:
                 instance_id = uuid.uuid4().hex[:8]
                 if instance_id not in self._instances and not self._was(instance_id):
@@ -169,10 +192,17 @@ class Registry:
 
     def peek(self, instance_id: str) -> Instance:
         """The instance, to be looked at only: its numbers, each of which is whole, without
-        waiting for a call on it. Also one that is gone. Raises UnknownInstance, InstanceLost."""
+        waiting for a call on it. Also one that is gone. Who looks is still there: it renews the
+        lease, though it isn't a use. Raises UnknownInstance, InstanceLost."""
         with self._lock:
-            gone = self._gone.instance(instance_id)
-        return gone or self.find(instance_id)
+            gone: Instance | None = self._gone.instance(instance_id)
+            if gone is not None:
+                return gone
+            instance = self._instances.get(instance_id)
+            if instance is not None:
+                instance.renewed = self.monotonic()
+                return instance
+        raise self.absence(instance_id)
 
     def lease(self, instance_id: str, wait_s: float | None = None) -> Lease:
         """A context with the instance, for this caller alone. Entering it raises UnknownInstance,
@@ -201,42 +231,66 @@ class Registry:
             with self._lock:
                 instance.waiting -= 1
 
-    def remove(self, instance: Instance, error: GymHTTPError | None = None) -> None:
-        """Take the instance out. The caller holds its lease and closes the environment.
-
-        error: what it ended by, where nobody asked for it.
-        """
-        instance.closed = True
-        reason = CLOSED if error is None else error.code
+    def remove(self, instance: Instance) -> None:
+        """Take the instance out. The caller holds its lease and closes the environment."""
         with self._lock:
-            if self._instances.pop(instance.instance_id, None) is None:
-                return
-            self._ledger.closed(instance.instance_id)
-            self._totals.closed[instance.backend, reason] += 1
-            self._totals.ended[instance.backend].add(instance.tally)
-        fields = {
-            "reason": reason,
-            "steps": instance.progress.steps,
-            "episodes": instance.progress.episodes,
-            "error": error and str(error),
-        }
-        log.info("closed", extra={**instance.names(), **fields})
+            taken = self._take_out(instance, CLOSED)
+        if taken:
+            _log_end(instance, CLOSED, None)
 
     def retire(self, instance: Instance, error: GymHTTPError) -> None:
         """Take the instance out, and answer `error` to who calls it within the next hour. The
         caller holds its lease and closes the environment."""
-        error = copy.copy(error)  # one that was raised has a traceback, which keeps what it saw
         with self._lock:
-            self._gone.add(instance.instance_id, instance, error)
+            kept = self._retire(instance, error)
+        _log_end(instance, error.code, kept)
+
+    def evict(self, instance: Instance) -> bool:
+        """Retire the instance if it has been without a call for its idle_s, also in this moment.
+        The caller closes the environment. Returns whether it was."""
+        if not instance.lock.acquire(False):
+            return False
+        try:
+            with self._lock:  # who looks at it does so before, and renews it, or afterwards
+                idle = self.monotonic() - instance.renewed
+                if instance.closed or instance.waiting or idle < instance.idle_s:
+                    return False
+                rule = "--idle-timeout" if instance.terms.lease_s is None else "its lease_s"
+                reason = f"nobody called it for {instance.idle_s:g} s ({rule})"
+                kept = self._retire(instance, Evicted(instance.instance_id, reason))
+        finally:
+            instance.lock.release()
+        _log_end(instance, Evicted.code, kept)
+        return True
+
+    def with_lease(self) -> list[Instance]:
+        """Those that end when nobody calls them."""
+        with self._lock:
+            return [instance for instance in self._instances.values() if instance.idle_s]
+
+    def _retire(self, instance: Instance, error: GymHTTPError) -> GymHTTPError:
+        error = copy.copy(error)  # without the traceback, which holds the environment
         instance.last_error = error, self.clock()
         if isinstance(error, BackendLost) or (
             isinstance(error, TimedOut) and instance.backend != "local"  # where there is no worker
         ):
-            self.worker_died(instance.backend)
-        self.remove(instance, error)
+            self._totals.deaths[instance.backend] += 1
+        self._gone.add(instance.instance_id, _remembered(instance), error)
+        self._take_out(instance, error.code)
+        return error
+
+    def _take_out(self, instance: Instance, reason: str) -> bool:
+        """Returns whether it was in."""
+        instance.closed = True
+        if self._instances.pop(instance.instance_id, None) is None:
+            return False
+        self._ledger.closed(instance.instance_id)
+        self._totals.closed[instance.backend, reason] += 1
+        self._totals.ended[instance.backend].add(instance.tally)
+        return True
 
     def worker_died(self, backend: str) -> None:
-        """Count it: an instance's worker is gone, whatever becomes of the instance."""
+        """Count it, though the instance lives on."""
         with self._lock:
             self._totals.deaths[backend] += 1
 
@@ -279,3 +333,25 @@ class Registry:
         if instance is None:
             raise self.absence(instance_id)
         return instance
+
+
+def _log_end(instance: Instance, reason: str, error: GymHTTPError | None) -> None:
+    fields = {
+        "reason": reason,
+        "steps": instance.progress.steps,
+        "episodes": instance.progress.episodes,
+        "error": error and str(error),
+    }
+    log.info("closed", extra={**instance.names(), **fields})
+
+
+def _remembered(instance: Instance) -> Instance:
+    """What can be told of it, without anything large: ten thousand of them are kept."""
+    return replace(
+        instance,
+        env=_NO_ENV,
+        recorder=None,
+        progress=instance.progress.totals(),
+        terms=replace(instance.terms, resources={}),
+        closed=True,
+    )

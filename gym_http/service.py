@@ -36,7 +36,9 @@ from gym_http.frames import MOST_FRAMES, present_frames
 from gym_http.ledger import Ledger
 from gym_http.metrics import Metrics
 from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Transition
+from gym_http.places import Place
 from gym_http.progress import MONITOR, progress_of
+from gym_http.reaper import Reaper
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
 from gym_http.recording.video import require_encoder
@@ -59,6 +61,7 @@ class Service:
         settings: Settings | None = None,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         ledger: Ledger | None = None,
     ) -> None:
         self._settings = settings or Settings()
@@ -67,9 +70,12 @@ class Service:
         )
         catalogue.import_modules(self._settings.imports)
         self._clock = clock
-        self._registry = Registry(clock, self._settings.busy_timeout_s, ledger)
+        self._registry = Registry(
+            clock, self._settings.busy_timeout_s, ledger, monotonic, self._settings.max_instances
+        )
         self._registry.condemn = partial(condemn, self._registry)
         self._metrics = Metrics(self._registry)
+        self.reaper = Reaper(self._registry)
         self._scoreboard = Scoreboard(self._settings.data_dir)
         self._closing = threading.Lock()
         self._ending = threading.Event()
@@ -85,9 +91,13 @@ class Service:
         seed: for its first reset and for its action space's samples.
 
         Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing, UnsupportedSpace, TimedOut,
-        BackendLost.
+        BackendLost, TooManyInstances, ServerStopping.
         """
         terms = (terms or Terms()).settled(self._settings)
+        with self._registry.places.one() as place:
+            return self._create(recipe, seed, terms, place)
+
+    def _create(self, recipe: Recipe, seed: int | None, terms: Terms, place: Place) -> Created:
         env, facts = backends.make(recipe, self._policy, terms, self._settings)
         try:
             with environments_own_code(facts.env_id, "its spaces"):
@@ -95,22 +105,23 @@ class Service:
                 spaces.describe(env.observation_space)
                 if seed is not None:
                     env.action_space.seed(seed)
-        except GymHTTPError:
-            close_quietly(env)
-            raise
-        now = self._clock()
-        instance_id = self._registry.add(
-            Instance(
+            now = self._clock()
+            instance = Instance(
                 requested_id=recipe.env_id,
                 env=env,
                 facts=facts,
                 terms=terms,
+                idle_s=self._settings.idle_timeout_s if terms.lease_s is None else terms.lease_s,
                 created=now,
                 last_used=now,
                 progress=progress_of(facts),
                 pending_seed=seed,
             )
-        )
+            instance_id = self._registry.add(instance, place)
+        except GymHTTPError:
+            close_quietly(env)
+            raise
+        self.reaper.watch(instance.idle_s)
         return Created(instance_id, facts.env_id, facts.warning)
 
     def instances(self) -> dict[str, str]:
@@ -163,7 +174,9 @@ class Service:
         self._ending.set()
         with self._closing:  # who comes second, such as the process's end, waits for the first
             deadline = time.monotonic() + 0.8 * self._settings.shutdown_timeout_s
-            close_all(self._registry, deadline)
+            with self._registry.places.stopping():
+                close_all(self._registry, deadline)
+                self.reaper.stop(deadline)
             self._scoreboard.close()
         self._ending.clear()
 

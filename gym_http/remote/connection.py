@@ -22,6 +22,7 @@ _ERRORS: dict[str | None, type[Exception]] = {
     "not_renderable": error.UnsupportedMode,
     "unknown_instance": error.ClosedEnvironmentError,
     "instance_lost": error.ClosedEnvironmentError,
+    "evicted": error.ClosedEnvironmentError,
 }
 
 
