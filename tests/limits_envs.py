@@ -43,10 +43,12 @@ class CloseRaises(Odd):
 
 
 class CloseHangs(Odd):
-    """When it is closed, for good."""
+    """When it is closed, until it is let go."""
+
+    let_go = threading.Event()
 
     def close(self) -> None:
-        threading.Event().wait()
+        CloseHangs.let_go.wait()
 
 
 class OneAtATime(Odd):

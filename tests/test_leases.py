@@ -10,8 +10,7 @@ from pathlib import Path
 
 from nose2.tools import params
 
-import tests.custom_envs
-import tests.limits_envs
+from gym_http.ending import CLOSERS
 from gym_http.environments import Recipe
 from gym_http.errors import BackendLost, BadValue, Evicted, UnknownInstance
 from gym_http.gone import REMEMBERED_S
@@ -19,6 +18,7 @@ from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.tape import Plan
 from gym_http.terms import Terms
+from tests.limits_envs import CloseHangs, told
 from tests.support import eventually
 
 LEASE_S = 100.0
@@ -34,6 +34,10 @@ class Case(unittest.TestCase):
     idle_timeout_s = 0.0
 
     def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.scratch = Path(scratch.name)
+        self.told = self.scratch / "told"
         self.now, self.wall = 5000.0, 1e9
         self.service = Service(
             Settings(idle_timeout_s=self.idle_timeout_s, shutdown_timeout_s=1),
@@ -41,10 +45,8 @@ class Case(unittest.TestCase):
             monotonic=lambda: self.now,
         )
         self.addCleanup(self.service.close_all)
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.scratch = Path(scratch.name)
-        self.told = self.scratch / "told"
+        CloseHangs.let_go.clear()
+        self.addCleanup(CloseHangs.let_go.set)
 
     def create(self, env_id="CustomOdd-v0", lease_s=LEASE_S, **kwargs):
         terms = Terms(lease_s=lease_s)
@@ -82,7 +84,7 @@ class Leases(Case):
         lambda service, one, path: service.describe(one),
     )
     def test_every_call_renews(self, call):
-        one, _idle = self.create("FrozenLake-v1"), self.create()
+        one, _ = self.create("FrozenLake-v1"), self.create()
         self.service.reset(one)
         self.later(LEASE_S - 1)
         call(self.service, one, self.scratch)
@@ -141,6 +143,15 @@ class Leases(Case):
         self.later(LEASE_S - 1)
         self.assertEqual(self.alive(), {one})
         self.later(1)
+        self.assertEqual(self.alive(), set())
+
+    def test_a_call_that_waits_is_one(self):
+        one = self.create()
+        instance = self.service._registry.find(one)
+        instance.waiting += 1
+        self.assertEqual(self.later(LEASE_S), LEASE_S)
+        instance.waiting -= 1
+        self.later(0)
         self.assertEqual(self.alive(), set())
 
     def test_who_looks_between_the_verdict_and_the_end(self):
@@ -209,7 +220,7 @@ class Afterwards(Case):
         self.service.reset(one)
         self.service.step(one, 0)
         self.later(LEASE_S)
-        eventually(lambda: tests.limits_envs.told(self.told) == ["closed"])
+        eventually(lambda: told(self.told) == ["closed"])
         self.assertEqual(len(list(directory.glob("*.manifest.json"))), 1)
         self.assertEqual(list(directory.glob("*.journal.jsonl")), [])
         self.assertIsNone(self.service.describe(one)["monitor"])
@@ -281,30 +292,29 @@ class Closing(Case):
         good = [self.create("CustomTells-v0", path=str(self.told)) for _ in range(3)]
         self.later(LEASE_S)
         self.assertEqual(self.alive(), set())
-        eventually(lambda: tests.limits_envs.told(self.told) == ["closed"] * 3)
+        eventually(lambda: told(self.told) == ["closed"] * 3)
         late = self.create("CustomTells-v0", path=str(self.told))
         self.later(LEASE_S)
-        eventually(lambda: tests.limits_envs.told(self.told) == ["closed"] * 4)
+        eventually(lambda: told(self.told) == ["closed"] * 4)
         for one in (bad, *good, late):
             with self.assertRaises(Evicted):
                 self.service.reset(one)
 
     def test_many_that_hang(self):
-        from gym_http.ending import CLOSERS
-
         for _ in range(CLOSERS + 1):  # the last one has to wait for its turn
             self.create("LimitsCloseHangs-v0")
         self.create("CustomTells-v0", path=str(self.told))
         self.later(LEASE_S)
         self.assertEqual(self.alive(), set())
-        eventually(lambda: tests.limits_envs.told(self.told) == ["closed"])
+        eventually(lambda: told(self.told) == ["closed"])
 
 
 class TheThread(unittest.TestCase):
     """With real time."""
 
     def setUp(self):
-        self.assertEqual(reapers(), [])
+        others = reapers()  # of services that a test has left behind
+        self.reapers = lambda: [thread for thread in reapers() if thread not in others]
         self.ticks = 0
         self.service = Service(Settings(shutdown_timeout_s=1), monotonic=self.monotonic)
         self.addCleanup(self.service.close_all)
@@ -319,11 +329,11 @@ class TheThread(unittest.TestCase):
     def test_there_is_none_where_nothing_can_end(self):
         self.create(None)
         self.create(0)
-        self.assertEqual(reapers(), [])
+        self.assertEqual(self.reapers(), [])
 
     def test_a_shorter_lease_wakes_it_and_it_sleeps_in_between(self):
         long = self.create(1e6)
-        self.assertEqual(len(reapers()), 1)
+        self.assertEqual(len(self.reapers()), 1)
         short = self.create(0.3)
         before = self.ticks
         eventually(lambda: set(self.service.instances()) == {long})
@@ -362,11 +372,11 @@ class TheThread(unittest.TestCase):
         begun.wait(10)
         self.service.close_all()
         self.assertTrue(ended.is_set())
-        self.assertEqual(reapers(), [])
+        self.assertEqual(self.reapers(), [])
         self.create(0.01)  # a service can be used again
         eventually(lambda: self.service.instances() == {})
         self.service.close_all()
-        self.assertEqual(reapers(), [])
+        self.assertEqual(self.reapers(), [])
 
     def test_an_error_of_its_own_does_not_end_it(self):
         registry = self.service._registry
