@@ -334,6 +334,7 @@ class TheThread(unittest.TestCase):
     def test_a_shorter_lease_wakes_it_and_it_sleeps_in_between(self):
         long = self.create(1e6)
         self.assertEqual(len(self.reapers()), 1)
+        eventually(lambda: self.ticks == 3)  # the third reckons how long to sleep
         short = self.create(0.3)
         before = self.ticks
         eventually(lambda: set(self.service.instances()) == {long})
