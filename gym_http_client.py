@@ -140,7 +140,9 @@ class Client:
             "ray", whose actor gets `resources`, such as {"num_gpus": 0.5}.
         step_timeout_s, make_timeout_s: how long a call on it, or its making, may take before it is
             given up; 0 is for ever. None takes the server's.
-        lease_s: end it after so many seconds without a call.
+        lease_s: end it after so many seconds without a call on it, as when this client has died;
+            later calls raise ServerError "evicted". Every call renews it, `env_info` too. 0 is for
+            ever; None takes the server's --idle-timeout.
         Warns with a UserWarning where another version serves a retired id.
         """
         reply = self._post(

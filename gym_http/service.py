@@ -26,12 +26,7 @@ from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
 from gym_http.environments import Recipe
-from gym_http.errors import (
-    GymHTTPError,
-    NotRenderable,
-    NotStoppable,
-    RecordingOpen,
-)
+from gym_http.errors import GymHTTPError, NotRenderable, NotStoppable, RecordingOpen
 from gym_http.frames import MOST_FRAMES, present_frames
 from gym_http.ledger import Ledger
 from gym_http.metrics import Metrics

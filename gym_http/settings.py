@@ -68,7 +68,9 @@ class Settings:
     )
     max_instances: int = knob(4096, "Most instances at once; a further one gets 429.")
     idle_timeout_s: float = knob(
-        0.0, "How long an instance may be without a call before it is ended; 0 is for ever."
+        0.0,
+        "How long an instance without a lease_s of its own may be without a call before it is "
+        "ended; 0 is for ever.",
     )
     max_snapshots: int = knob(256, "Most snapshots kept; a further one takes the oldest's place.")
     data_dir: Path = knob(

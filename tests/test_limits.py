@@ -215,6 +215,18 @@ class OverHTTP(unittest.TestCase):
         eventually(lambda: slow not in self.alive())
         self.assertIn("not today", server.log())
 
+    def test_one_in_a_process_of_its_own(self):
+        path = self.server.home / "elsewhere"
+        env = create(
+            self.server,
+            "CustomTells-v0",
+            kwargs={"path": str(path)},
+            backend="process",
+            lease_s=0.2,
+        )
+        eventually(lambda: told(path) == ["closed"])
+        self.assertEqual(post(self.server, f"{env}/reset/")[2]["code"], "evicted")
+
     def test_the_clients(self):
         with Client(self.server.url) as client:
             one = client.env_create("CartPole-v1", lease_s=0.2)
