@@ -36,6 +36,7 @@ from gym_http.ledger import Ledger
 from gym_http.places import Place, Places
 from gym_http.progress import Progress
 from gym_http.recording.recorder import Recorder
+from gym_http.sequence import Sequence
 from gym_http.tally import Tally, Totals
 from gym_http.terms import Terms
 
@@ -62,6 +63,7 @@ class Instance:
     renewed: float = 0.0  # when a call on it last ended; monotonic seconds
     pending_seed: int | None = None  # given at create, for the first reset
     recorder: Recorder | None = None
+    sequence: Sequence = field(default_factory=Sequence)
     last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
     tally: Tally = field(default_factory=Tally)
     foresees: bool = field(init=False)  # whether its backend does
@@ -282,6 +284,7 @@ class Registry:
     def _take_out(self, instance: Instance, reason: str) -> bool:
         """Returns whether it was in."""
         instance.closed = True
+        instance.sequence.forget()
         if self._instances.pop(instance.instance_id, None) is None:
             return False
         self._ledger.closed(instance.instance_id)

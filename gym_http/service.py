@@ -37,7 +37,7 @@ from gym_http.reaper import Reaper
 from gym_http.recording import reader
 from gym_http.recording.recorder import Recorder, Subject, never
 from gym_http.recording.video import require_encoder
-from gym_http.registry import Instance, Registry
+from gym_http.registry import Instance, Lease, Registry
 from gym_http.rollout import rollout
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
@@ -174,6 +174,11 @@ class Service:
                 self.reaper.stop(deadline)
             self._scoreboard.close()
         self._ending.clear()
+
+    def lease(self, instance_id: str) -> Lease:
+        """The instance for this caller alone, for more than one of the verbs, or for what has to
+        happen with one. Raises UnknownInstance, Busy."""
+        return self._registry.lease(instance_id)
 
     # ---- an environment's life
 
@@ -330,8 +335,14 @@ class Service:
         return catalogue.registered(engine)
 
     def health(self) -> dict[str, Any]:
-        """That the server is there, and how many instances live on it."""
-        return {"status": "ok", "version": __version__, "instances": len(self.instances())}
+        """That the server is there, and how many instances live on it. exactly_once tells clients
+        that they may repeat a numbered call."""
+        return {
+            "status": "ok",
+            "version": __version__,
+            "instances": len(self.instances()),
+            "exactly_once": True,
+        }
 
     def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The server's numbers for Prometheus, and their content type. accept: as in HTTP."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import numpy as np
 
 from gym_http.errors import BadDirectory, BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
-from gym_http.web.schema import Flag
+from gym_http.sequence import Number
+from gym_http.web.schema import Flag, Numbered
 from gym_http.wire import as_json
 
 LARGEST_SEED = 2**63 - 1
+LARGEST_NUMBER = 2**53  # what a double counts to, and so any client
 LONGEST_PATH = 4096  # what Linux takes
 
 
@@ -46,6 +49,15 @@ def seeds_of(value: Any) -> Any:
 def reward_of(value: Any) -> Any:
     """As it is; what JSON can't say as NumPy's, which lets the encoding decide."""
     return np.float64(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def number_of(body: Numbered, path: str, sent: bytes) -> Number:
+    """What a call that has a seq is numbered as: this body, sent to the path in these bytes.
+    Raises BadValue."""
+    seq = integer("seq", body.seq, 1, LARGEST_NUMBER)
+    assert seq is not None
+    told_by = sent if len(sent) < 1000 else hashlib.sha256(sent).digest()
+    return Number(seq, body.client_id or "", (path, told_by))
 
 
 def film_of(value: Any) -> Callable[[int], bool]:

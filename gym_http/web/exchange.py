@@ -28,8 +28,9 @@ from gym_http.errors import (
     shown,
 )
 from gym_http.service import Service
+from gym_http.web.arguments import number_of
 from gym_http.web.negotiation import JSON, reply_type, speaks_json, speaks_msgpack
-from gym_http.web.schema import Body, NothingReply
+from gym_http.web.schema import Body, Numbered, NothingReply
 
 log = logging.getLogger(__name__)
 
@@ -91,13 +92,43 @@ def answer(route: Route, service: Service, call: Call) -> Reply:
             arguments["msgpack"] = reply_type(call.accept) != JSON
         if route.accept:
             arguments["accept"] = call.accept
+        body = arguments.get("body")
+        if isinstance(body, Numbered) and body.seq is not None:
+            return _once(route, service, call, arguments)
         return _reply(route.handler(service, **arguments), call.accept)
-    except GymHTTPError as error:
-        return refused(service, error, call, route.name)
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and in_main_thread():
-            raise  # somebody's Ctrl-C
-        return refused(service, unexpected(error), call, route.name)
+        return _failure(error, route, service, call)
+
+
+def _once(route: Route, service: Service, call: Call, arguments: dict[str, Any]) -> Reply:
+    """The reply to a numbered call, and to each repetition of it. Raises BadValue, OutOfSequence,
+    and what a lease does.
+
+    A number is used up by what has, or may have, touched the environment. Who is refused may mend
+    the request and send it under the same one.
+    """
+    number = number_of(arguments["body"], route.path, call.body)
+    with service.lease(arguments["instance_id"]) as instance:
+        reply: Reply | None = instance.sequence.kept(number)
+        if reply is not None:
+            return reply
+        try:
+            reply = _reply(route.handler(service, **arguments), call.accept)
+        except BaseException as error:
+            reply = _failure(error, route, service, call)
+        is_refused = 400 <= reply.status < 500
+        if not is_refused and not instance.closed:  # as by a failure that was its end
+            instance.sequence.keep(number, reply)
+        return reply
+
+
+def _failure(error: BaseException, route: Route, service: Service, call: Call) -> Reply:
+    """The reply to what is being handled."""
+    if isinstance(error, GymHTTPError):
+        return refused(service, error, call, route.name)
+    if isinstance(error, KeyboardInterrupt) and in_main_thread():
+        raise error  # somebody's Ctrl-C
+    return refused(service, unexpected(error), call, route.name)
 
 
 def refused(service: Service, error: GymHTTPError, call: Call, where: str) -> Reply:
@@ -244,7 +275,9 @@ def _doubtful(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (knob.name, knob.default)
         for knob in msgspec.structs.fields(kind)
-        if takes(knob.type, None) or takes(knob.type, "") or takes(knob.type, [])
+        if (takes(knob.type, None) and knob.default is not None)
+        or takes(knob.type, "")
+        or takes(knob.type, [])
     )
 
 

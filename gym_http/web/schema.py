@@ -45,14 +45,21 @@ class CreateBody(Body):
     lease_s: float | int | None = None
 
 
-class ResetBody(Body):
+class Numbered(Body, kw_only=True):
+    """A call that can be told from a repetition of it (`sequence`). client_id: "" by default."""
+
+    seq: Integer | None = None
+    client_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+class ResetBody(Numbered):
     empty_list = frozenset({"options"})
 
     seed: Integer | list[Integer | None] | None = None
     options: dict[str, Any] | list[Any] | None = None
 
 
-class StepBody(Body):
+class StepBody(Numbered):
     empty_list = frozenset({"action"})
     empty_text = frozenset({"action"})
     arrays = frozenset({"action"})
@@ -61,7 +68,7 @@ class StepBody(Body):
     render: Flag = False
 
 
-class RolloutBody(Body):
+class RolloutBody(Numbered):
     needed = True
     arrays = frozenset({"actions"})
     empty_list = frozenset({"actions", "fields"})
@@ -248,6 +255,7 @@ class HealthReply(msgspec.Struct):
     status: str
     version: str
     instances: int
+    exactly_once: bool
 
 
 class ErrorReply(msgspec.Struct):
@@ -256,3 +264,4 @@ class ErrorReply(msgspec.Struct):
     retryable: bool
     detail: str | UnsetType = UNSET
     request_id: str | UnsetType = UNSET
+    expected: int | UnsetType = UNSET

@@ -1,0 +1,72 @@
+"""The numbered calls on one instance: which is the next, and what the last one was answered.
+
+Each client counts for itself, so that two on one instance don't take each other's replies. This
+knows nothing of HTTP: a request is what equals it, and a reply is whatever was kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gym_http.errors import OutOfSequence
+
+MOST_CLIENTS = 16  # of one instance, each with a reply
+
+
+class Number(NamedTuple):
+    """What a call says of itself. The first of each client is 1."""
+
+    seq: int
+    client_id: str
+    request: object  # equal to that of the same request, and to no other
+
+
+class Sequence:
+    """Touched under the instance's lease only."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Number, Any]] = {}  # by client_id, least recently used first
+
+    def kept(self, number: Number) -> Any:
+        """The reply to the last call, where this is it once more; None where it is the next one.
+        Raises OutOfSequence for any other."""
+        found = self._last.get(number.client_id)
+        last = 0 if found is None else found[0].seq
+        if number.seq == last + 1:
+            return None
+        if found is None or number.seq != last:
+            raise _out_of(number.seq, last)
+        if number.request != found[0].request:
+            raise OutOfSequence(
+                f"seq {number.seq} has been given to another request; the next is {last + 1}",
+                expected=last + 1,
+            )
+        self._keep(number, found[1])
+        return found[1]
+
+    def keep(self, number: Number, reply: Any) -> None:
+        """Use up the next number. Whose last call is longest ago is forgotten where there are too
+        many, and begins anew."""
+        self._keep(number, reply)
+        if len(self._last) > MOST_CLIENTS:
+            del self._last[next(iter(self._last))]
+
+    def _keep(self, number: Number, reply: Any) -> None:
+        self._last.pop(number.client_id, None)
+        self._last[number.client_id] = number, reply
+
+    def forget(self) -> None:
+        """Let go of the replies, which may be large: the instance has ended."""
+        self._last.clear()
+
+
+def _out_of(seq: int, last: int) -> OutOfSequence:
+    if seq > last:
+        reason = f"seq {seq} leaves a gap: " + (
+            f"the last was {last}" if last else "no call of this client is known here"
+        )
+    else:
+        reason = f"seq {seq} is an old one: the last was {last}"
+    return OutOfSequence(f"{reason}; the next is {last + 1}", expected=last + 1)
