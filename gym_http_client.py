@@ -11,6 +11,12 @@
 Failures are a ServerError where the server answered with one, and the exceptions of `requests`
 where it didn't answer.
 
+Resets, steps and rollouts are numbered, so that the server does each once, however often it comes.
+Where a connection breaks, they are sent again; other calls aren't. Where one of them fails without
+an answer all the same (a timeout, say), nobody knows whether it was done. Make the same call again:
+it is done now, or it was, and gets its answer. Another call instead is refused as `out_of_sequence`
+if that one was done, and only the call after it is free again.
+
 `client.session` is a requests.Session, to be configured as any. Where it is asked for no more than
 headers, calls to http://… take a shorter way (at the end of this file) to the same effect; where
 somebody has replaced its methods, or those of `requests`, they don't.
@@ -24,7 +30,10 @@ import io
 import json
 import os
 import re
+import secrets
 import socket
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,6 +46,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.cookies import extract_cookies_to_jar
 from requests.utils import select_proxy
+from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import wait_for_read
 
 __all__ = ["Client", "ServerError"]
@@ -57,6 +67,8 @@ class ServerError(Exception):
         self.status_code = status_code
         self.code = code
         self.detail = detail
+        self.expected: int | None = None  # of `out_of_sequence`: the number that is the next
+        self._is_broken = False  # whether it is no whole answer of a gym-http server
 
     def __str__(self) -> str:
         return f"{self.message} ({self.detail})" if self.detail else self.message
@@ -69,6 +81,8 @@ class Client:
     token: sent as `Authorization: Bearer`, for servers that ask for one.
     timeout: seconds to wait for an answer, or a pair for connecting and for answering.
     compress: ask for compressed replies, which pays where the server is far away.
+    retries: how often a reset, a step or a rollout is sent again where the connection breaks, after
+        0.05 s, 0.1 s, 0.2 s and so on. Not after a timeout.
 
     Proxies and certificates are read from the environment once, here.
     """
@@ -80,11 +94,15 @@ class Client:
         timeout: float | tuple[float, float] = 60.0,
         *,
         compress: bool = False,
+        retries: int = 5,
     ) -> None:
         if not remote_base.startswith(("http://", "https://")):
             raise ValueError(f"a server's URL is http://… or https://…, not {remote_base!r}")
         self.remote_base = remote_base.rstrip("/")
         self.timeout = timeout
+        self._retries = range(retries)
+        self._typed = {"Content-Type": self._content_type}
+        self._counts = _Counts()
         self.session = requests.Session()
         self.session.mount("http://", _Direct())
         found = self.session.merge_environment_settings(self.remote_base, {}, None, None, None)
@@ -101,6 +119,9 @@ class Client:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_counts": _Counts()}  # a copy is another client
 
     def close(self) -> None:
         """Close the connection. Instances live on; `env_close` ends one."""
@@ -179,6 +200,7 @@ class Client:
     def env_close(self, instance_id: str) -> None:
         """End an instance, and the recording on it."""
         self._post(self._env(instance_id, "close/"), {})
+        self._counts.by_instance.pop(str(instance_id), None)
 
     # ---- an environment's life
 
@@ -194,7 +216,7 @@ class Client:
 
         seed: a vector environment also takes a list of num_envs.
         """
-        reply = self._post(self._env(instance_id, "reset/"), {"seed": seed, "options": options})
+        reply = self._post_once(instance_id, "reset/", {"seed": seed, "options": options})
         return [reply["observation"], reply["info"]] if with_info else reply["observation"]
 
     def env_step(
@@ -210,7 +232,7 @@ class Client:
         action: plain values, or NumPy arrays and scalars; of a vector environment, all actions.
         with_truncated: return Gymnasium's [observation, reward, terminated, truncated, info].
         """
-        reply = self._post(self._env(instance_id, "step/"), {"action": action, "render": render})
+        reply = self._post_once(instance_id, "step/", {"action": action, "render": render})
         ends = ("terminated", "truncated") if with_truncated else ("done",)
         return [reply[key] for key in ("observation", "reward", *ends, "info")]
 
@@ -239,8 +261,9 @@ class Client:
         """
         if isinstance(actions, (Iterator, range)):
             actions = list(actions)
-        return self._post(
-            self._env(instance_id, "rollout/"),
+        return self._post_once(
+            instance_id,
+            "rollout/",
             {"actions": actions, "sample": sample, "on_done": on_done, "fields": fields},
         )
 
@@ -340,6 +363,7 @@ class Client:
     # ---- the funnel, and the encoding that goes through it
 
     _content_type = "application/json"
+    _first_pause_s = 0.05
 
     def _dump(self, value: Any) -> bytes:
         return _json(value).encode()
@@ -359,17 +383,87 @@ class Client:
         return self._answer(self._send_body(path, given))
 
     def _send_body(self, path: str, body: dict[str, Any]) -> _AnyReply:
-        return self._send("POST", path, self._dump(body), {"Content-Type": self._content_type})
+        return self._send("POST", path, self._dump(body), self._typed)
+
+    def _post_once(self, instance_id: str, verb: str, body: dict[str, Any]) -> Any:
+        """POST a numbered call, again where the connection breaks."""
+        if self._counts.pid != os.getpid():  # a forked child is another client
+            self._counts = _Counts()
+        path = self._env(instance_id, verb)
+        given = {k: v for k, v in body.items() if v is not None}
+        given["client_id"] = self._counts.client_id
+        count = self._counts.of(instance_id)
+        with count.lock:
+            given["seq"] = count.next
+            sent = self._dump(given)
+            alone, count.open = not count.open, True
+            try:
+                answer = self._answer(self._send("POST", path, sent, self._typed))
+            except (requests.RequestException, ServerError) as failure:
+                answer = self._mended(failure, count, alone, path, given, sent)
+            count.next += 1
+            count.open = False
+        return answer
+
+    def _mended(
+        self,
+        failure: requests.RequestException | ServerError,
+        count: _Count,
+        alone: bool,
+        path: str,
+        given: dict[str, Any],
+        sent: bytes,
+    ) -> Any:
+        """The answer to a numbered call after all; or raises what it comes to.
+
+        alone: whether nothing but the call that failed has been sent under its number.
+        """
+        pauses = (min(self._first_pause_s * 2 ** min(n, 16), 2.0) for n in self._retries)
+        while True:
+            if isinstance(failure, ServerError) and not failure._is_broken:
+                next_one = failure.expected
+                count.settle(failure, alone)
+                if next_one is None or not alone:
+                    raise failure
+                given["seq"], count.open = next_one, True  # the server has forgotten us, say
+                sent = self._dump(given)
+            elif not _is_broken(failure) or not self._may_repeat(pauses):
+                raise failure
+            alone = False
+            try:
+                return self._answer(self._send("POST", path, sent, self._typed))
+            except (requests.RequestException, ServerError) as again:
+                failure = again
+
+    def _may_repeat(self, pauses: Iterator[float]) -> bool:
+        """Wait. Then, whether the server knows a repeated call when it sees one, as other servers
+        and old ones don't, which would step twice. It is asked until it answers, once."""
+        knows = self._counts.servers.get(self.remote_base)
+        for pause_s in pauses:
+            time.sleep(pause_s)
+            if knows is None:
+                try:
+                    health = self._get("/v1/healthz/")
+                    knows = isinstance(health, dict) and health.get("exactly_once") is True
+                except (requests.RequestException, ServerError) as failure:
+                    if _is_broken(failure):
+                        continue
+                    knows = False
+                self._counts.servers[self.remote_base] = knows
+            return knows
+        return False
 
     def _answer(self, reply: _AnyReply) -> Any:
         try:
             return self._load(reply.content)
         except ValueError as failure:  # some other server's page, say
             kind = reply.headers.get("content-type", "nothing")
-            raise ServerError(
+            error = ServerError(
                 f"{reply.url} answers with {kind}, not as a gym-http server does",
                 reply.status_code,
-            ) from failure
+            )
+            error._is_broken = True  # or it is one of ours, cut
+            raise error from failure
 
     def _send(
         self,
@@ -395,12 +489,73 @@ class Client:
         is_ours = reply.headers.get("content-type", "").startswith(self._content_type)
         try:
             error = self._load(reply.content) if is_ours else json.loads(reply.content)
-            return ServerError(
+            failure = ServerError(
                 error["message"], reply.status_code, error.get("code"), error.get("detail")
             )
+            expected = error.get("expected") if failure.code == "out_of_sequence" else None
+            if type(expected) is int and expected > 0:
+                failure.expected = expected
         except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, say
             text = reply.content[:200].decode(errors="replace")
-            return ServerError(f"{reply.status_code} {reply.reason}: {text}", reply.status_code)
+            failure = ServerError(f"{reply.status_code} {reply.reason}: {text}", reply.status_code)
+        if not isinstance(failure.code, str):
+            is_whole = "content-length" in reply.headers or "transfer-encoding" in reply.headers
+            failure._is_broken = not is_whole or reply.status_code in (502, 503, 504)
+        return failure
+
+
+class _Count:
+    """The numbers of one client's calls on one instance. One is used up by what was done, and by
+    what failed on the server; what is refused leaves it."""
+
+    __slots__ = ("lock", "next", "open")
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.next = 1
+        self.open = False  # whether a call was sent under it of which nobody knows what became
+
+    def settle(self, failure: ServerError, alone: bool) -> None:
+        """Go by what the server answered. alone: nothing else was sent under the number."""
+        if failure.expected is not None:
+            self.next, self.open = failure.expected, False
+        elif (failure.status_code or 0) < 500:
+            self.open = not alone
+        elif isinstance(failure.code, str):  # otherwise it may not be the server that failed
+            self.next, self.open = self.next + 1, False
+
+
+class _Counts:
+    """Who a client is to servers, and its numbers. No two clients have the same."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.client_id = secrets.token_hex(8)
+        self.by_instance: dict[str, _Count] = {}
+        self.servers: dict[str, bool] = {}  # by URL, whether they know numbers
+
+    def of(self, instance_id: str) -> _Count:
+        found = self.by_instance.get(instance_id)
+        return found or self.by_instance.setdefault(str(instance_id), _Count())
+
+    def __reduce__(self) -> Any:
+        return _Counts, ()
+
+
+def _is_broken(failure: Exception) -> bool:
+    """Whether a call's connection broke, or a gateway says so of its own."""
+    if isinstance(failure, ServerError):
+        return failure._is_broken
+    cause = failure.args[0] if failure.args else None  # a timeout, in the middle of a body
+    late = isinstance(failure, requests.Timeout) or isinstance(cause, ReadTimeoutError)
+    return isinstance(failure, _BREAKS) and not late
+
+
+_BREAKS = (
+    requests.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 
 
 def _plain(value: Any) -> Any:
@@ -447,7 +602,7 @@ class _Direct(HTTPAdapter):
     """What `requests` does with a call takes it several times as long as a server takes for a step.
     So a call for which a session has nothing but headers is sent here, in one piece, on a
     connection that is kept. A reply that is a status and a content is taken as it is; any other
-    becomes what `requests` makes of it. Nothing is sent twice.
+    becomes what `requests` makes of it. Nothing is sent twice here.
     """
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:

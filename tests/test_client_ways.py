@@ -93,6 +93,8 @@ class BothWays(PeerCase):
         """What two calls return or raise, what the peer sees of them, and the cookies kept."""
         begin = len(self.peer.seen)
         client = self.client_of(self.peer.url, way, **options)
+        client._counts.client_id = "the same"
+        client._first_pause_s = 0.001
         configure(client.session)
         said = []
         for _ in range(2):

@@ -30,7 +30,7 @@ from gym_http.errors import (
 from gym_http.service import Service
 from gym_http.web.arguments import number_of
 from gym_http.web.negotiation import JSON, reply_type, speaks_json, speaks_msgpack
-from gym_http.web.schema import Body, Numbered, NothingReply
+from gym_http.web.schema import Body, NothingReply, Numbered
 
 log = logging.getLogger(__name__)
 
