@@ -14,6 +14,13 @@
 --   "bad_value"   an argument has no JSON form, or an option isn't one (the server's code, too)
 --   "bad_reply"   something else than a gym-http server answered, such as a proxy
 --
+-- Resets, steps and rollouts are numbered, so that the server does each once, however often it comes.
+-- Where a connection breaks, they are sent again; other calls aren't. Where one of them fails as
+-- "connection" or "timeout" all the same, nobody knows whether it was done. Make the same call again:
+-- it is done now, or it was, and gets its answer. Another call instead is refused as
+-- "out_of_sequence" if that one was done, and only the call after it is free again. (A process that
+-- forks makes a new client in its child.)
+--
 -- JSON's null is nil, as a missing key is. In an array, where nil would be a hole, and for a whole
 -- observation, where nil would be a failure, it is gym.null. (The server writes NaN as null.)
 -- An empty table is written [], which the server takes for an empty object where it expects one;
@@ -94,9 +101,13 @@ local function encode(json, value, depth)
   local parts, metatable = {}, getmetatable(value)
   local is_object = type(metatable) == "table" and metatable.__jsontype == "object"
   if is_object or type(next(value)) == "string" then
-    for key, item in pairs(value) do
+    for key in pairs(value) do
       if type(key) ~= "string" then error("a table has both names and other keys", 0) end
-      parts[#parts + 1] = json.quote(key) .. ":" .. encode(json, item, depth + 1)
+      parts[#parts + 1] = key
+    end
+    table.sort(parts) -- so that the same call is the same text
+    for index, key in ipairs(parts) do
+      parts[index] = json.quote(key) .. ":" .. encode(json, value[key], depth + 1)
     end
     return "{" .. table.concat(parts, ",") .. "}"
   end
@@ -186,8 +197,9 @@ local function stays_open(headers, status_line)
   return not closes and status_line:find("^HTTP/1%.1 ")
 end
 
--- One request. Returns the reply's body and content type.
-local function send(self, method, path, body)
+-- One request. Returns the reply's body and content type; or what failed, and where there was an
+-- answer, a table of its status, and of what else it said.
+local function ask(self, method, path, body)
   local chunks = {}
   local fine, done, status, headers, line = pcall(http.request, {
     url = self.remote_base .. path,
@@ -218,19 +230,31 @@ local function send(self, method, path, body)
   if status >= 200 and status < 300 then return text, headers["content-type"] end
   local readable, reply = pcall(decode, self.json, text)
   if not (readable and type(reply) == "table" and type(reply.message) == "string") then
-    return nil, ("%s: %s"):format(line, text:sub(1, 200)), "bad_reply"
+    return nil, ("%s: %s"):format(line, text:sub(1, 200)), "bad_reply", { status = status }
   end
   local detail = reply.detail and (" (%s)"):format(reply.detail) or ""
-  return nil, reply.message .. detail, reply.code or "bad_reply"
+  local told = { status = status, expected = reply.expected }
+  return nil, reply.message .. detail, reply.code or "bad_reply", told
 end
 
--- The same, with the body of the reply as a table.
-local function exchange(self, method, path, body)
-  local text, message, code = send(self, method, path, body)
-  if not text then return nil, message, code end
+local function send(self, method, path, body)
+  local text, kind, code = ask(self, method, path, body)
+  return text, kind, code
+end
+
+-- The same as `ask`, with the body of the reply as a table.
+local function ask_for_table(self, method, path, body)
+  local text, message, code, told = ask(self, method, path, body)
+  if not text then return nil, message, code, told end
   local readable, reply = pcall(decode, self.json, text)
   if readable and type(reply) == "table" then return reply end
-  return nil, ("the answer is no JSON object: %s"):format(text:sub(1, 200)), "bad_reply"
+  message = ("the answer is no JSON object: %s"):format(text:sub(1, 200))
+  return nil, message, "bad_reply", { status = 200 }
+end
+
+local function exchange(self, method, path, body)
+  local reply, message, code = ask_for_table(self, method, path, body)
+  return reply, message, code
 end
 
 local function get(self, path, name, value)
@@ -246,6 +270,82 @@ local function post(self, path, body, message, code)
   if not text then return nil, message, code end
   return exchange(self, "POST", path, text == "[]" and "{}" or text)
 end
+
+-- ---- numbered calls
+
+local IS_A_GATEWAYS = { [200] = true, [502] = true, [503] = true, [504] = true }
+
+-- Whether the connection broke, or a gateway's, or what answers is no gym-http server.
+local function is_broken(code, told)
+  return code == "connection" or (code == "bad_reply" and IS_A_GATEWAYS[told.status])
+end
+
+-- The numbers of the calls on one instance. open: whether one was sent under the next number of which
+-- nobody knows what became.
+local function count_of(self, instance_id)
+  local key = tostring(instance_id)
+  self.counts[key] = self.counts[key] or { next = 1, open = false }
+  return self.counts[key]
+end
+
+-- Waits. Then, whether the server knows a repeated call when it sees one, as other servers and old
+-- ones don't, which would step twice. It is asked until it answers, once.
+local function may_repeat(self, tries)
+  while tries.left > 0 do
+    socket.sleep(tries.pause_s)
+    tries.left, tries.pause_s = tries.left - 1, math.min(2 * tries.pause_s, 2)
+    if self.knows_numbers == nil then
+      local health, _, code, told = ask_for_table(self, "GET", "/v1/healthz/")
+      if health then
+        self.knows_numbers = health.exactly_once == true
+      elseif not is_broken(code, told) then
+        self.knows_numbers = false
+      end
+    end
+    if self.knows_numbers ~= nil then return self.knows_numbers end
+  end
+  return false
+end
+
+-- Posts a numbered call, again where the connection breaks.
+local function post_once(self, instance_id, verb, body, message, code)
+  if message then return nil, message, code end
+  local count, path = count_of(self, instance_id), env(instance_id, verb)
+  body.client_id, body.seq = self.client_id, count.next
+  local text
+  text, message, code = to_json(self, body)
+  if not text then return nil, message, code end
+  local tries = { left = self.retries, pause_s = self.first_pause_s }
+  local alone = not count.open -- whether nothing else was sent under the number
+  while true do
+    count.open = true
+    local reply, told
+    reply, message, code, told = ask_for_table(self, "POST", path, text)
+    if reply then
+      count.next, count.open = count.next + 1, false
+      return reply
+    end
+    local expected = code == "out_of_sequence" and tonumber(told.expected)
+    if expected then
+      count.next, count.open = expected, false
+      if not alone then return nil, message, code end
+      body.seq = expected -- the server has forgotten us, say
+      text = to_json(self, body)
+    elseif not is_broken(code, told) then
+      if told and told.status < 500 then
+        count.open = not alone
+      elseif told and code ~= "bad_reply" then -- the server's own, by which the number is used up
+        count.next, count.open = count.next + 1, false
+      end
+      return nil, message, code
+    elseif not may_repeat(self, tries) then
+      return nil, message, code
+    end
+    alone = false
+  end
+end
+
+-- ---- what the calls share
 
 -- Adds options to a body. Refuses those that aren't among `names`: a misspelt one is not obeyed.
 local function with_options(body, options, names)
@@ -301,15 +401,18 @@ function Client:env_info(instance_id) return get(self, env(instance_id)) end
 
 --- End an instance, and the recording on it. Returns true.
 function Client:env_close(instance_id)
-  return succeeded(post(self, env(instance_id, "close/"), {}))
+  local reply, message, code = post(self, env(instance_id, "close/"), {})
+  if reply then self.counts[tostring(instance_id)] = nil end
+  return succeeded(reply, message, code)
 end
 
 -- ---- an environment's life
 
 --- Begin an episode. Returns observation, info. options: seed; options, for the environment.
 function Client:env_reset(instance_id, options)
-  local path = env(instance_id, "reset/")
-  local reply, message, code = post(self, path, with_options({}, options, "seed options"))
+  local body = {}
+  local reply, message, code =
+    post_once(self, instance_id, "reset/", with_options(body, options, "seed options"))
   if not reply then return nil, message, code end
   return observation_of(reply), reply.info
 end
@@ -318,8 +421,9 @@ end
 -- render: true or false, or a table of options: render.
 function Client:env_step(instance_id, action, render)
   local options = type(render) == "table" and render or { render = render }
-  local path, body = env(instance_id, "step/"), { action = action }
-  local reply, message, code = post(self, path, with_options(body, options, "render"))
+  local body = { action = action }
+  local reply, message, code =
+    post_once(self, instance_id, "step/", with_options(body, options, "render"))
   if not reply then return nil, message, code end
   local terminated, truncated = reply.terminated, reply.truncated
   return observation_of(reply), reply.reward, reply.done, reply.info, terminated, truncated
@@ -332,8 +436,8 @@ end
 -- options: sample; on_done, "stop" with the end of an episode or "reset" and go on; fields, a list
 -- of the lists to return, infos as well.
 function Client:env_rollout(instance_id, actions, options)
-  local path, body = env(instance_id, "rollout/"), { actions = actions }
-  return post(self, path, with_options(body, options, "sample on_done fields"))
+  local body, names = { actions = actions }, "sample on_done fields"
+  return post_once(self, instance_id, "rollout/", with_options(body, options, names))
 end
 
 --- The present frame: the bytes of a PNG, or the text of a text renderer; and its content type.
@@ -419,11 +523,30 @@ function Client:shutdown_server() return succeeded(send(self, "POST", "/v1/shutd
 
 -- ---- making a client
 
+local made = 0
+
+-- Which no other client has.
+local function new_client_id()
+  made = made + 1
+  local source, bytes = io.open("/dev/urandom", "rb"), nil
+  if source then
+    bytes = source:read(8)
+    source:close()
+  end
+  if bytes then
+    return (bytes:gsub(".", function(char) return ("%02x"):format(char:byte()) end))
+  end
+  return ("%.6f %s %d"):format(socket.gettime(), tostring({}), made):sub(1, 64)
+end
+
 --- A client of the server at `remote_base`, such as "http://127.0.0.1:5000".
 -- options: token, for servers that ask for one; timeout, in seconds, of each wait for the server
--- (60); json, "cjson" or "dkjson" (the first that is there); tls, LuaSec's settings for https.
+-- (60); json, "cjson" or "dkjson" (the first that is there); tls, LuaSec's settings for https;
+-- retries, how often a reset, a step or a rollout is sent again where the connection breaks (5), after
+-- 0.05 s, 0.1 s, 0.2 s and so on. Not after a timeout.
 function gym.new(remote_base, options)
-  local settings, message, code = with_options({ timeout = 60 }, options, "token timeout json tls")
+  local settings, message, code =
+    with_options({ timeout = 60, retries = 5 }, options, "token timeout json tls retries")
   if not settings then return nil, message, code end
   local scheme = tostring(remote_base):match("^(https?)://[^/]")
   if not scheme then
@@ -432,6 +555,8 @@ function gym.new(remote_base, options)
   end
   local timeout = tonumber(settings.timeout)
   if not (timeout and timeout > 0) then return nil, "timeout: expected seconds", "bad_value" end
+  local retries = tonumber(settings.retries)
+  if not (retries and retries >= 0) then return nil, "retries: expected a number", "bad_value" end
   local json, missing = load_json(settings.json)
   if not json then return nil, missing, "missing_library" end
   local open = socket.tcp
@@ -445,6 +570,10 @@ function gym.new(remote_base, options)
     remote_base = remote_base:gsub("/+$", ""),
     token = settings.token,
     json = json,
+    client_id = new_client_id(),
+    counts = {},
+    retries = retries,
+    first_pause_s = 0.05,
     link = { open = open, timeout = timeout }, -- and sock, host, port, where there is a connection
   }, Client)
 end
