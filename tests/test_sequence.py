@@ -2,18 +2,21 @@
 
 import gzip
 import json
-import socket
 import tempfile
+import threading
 import unittest
-from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 from nose2.tools import params
 
+from gym_http.environments import Recipe
 from gym_http.errors import OutOfSequence
 from gym_http.registry import Registry
 from gym_http.sequence import MOST_CLIENTS, Number, Sequence
+from gym_http.service import Service
+from gym_http.web.exchange import Call, answer
+from gym_http.web.hot import HOT
 from tests import counting_envs  # noqa: F401  registers the environments
 from tests.support import (
     ServerProcess,
@@ -23,7 +26,6 @@ from tests.support import (
     exchange,
     get,
     post,
-    read_reply,
     request,
 )
 from tests.test_registry import instance
@@ -238,32 +240,46 @@ class OnTheWire(NumberedCase):
             self.assertEqual(self.post("reset", seq)[1]["code"], "unknown_instance")
 
 
+    def test_one_that_ended_by_the_call(self):
+        """It took its number along: the repetition is answered as the first was."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.env = create(
+                self.server, "Waiting-v0", kwargs={"directory": directory}, step_timeout_s=0.2
+            )
+            self.post("reset", 1)
+            first = self.post("step", 2, action=1)
+            (Path(directory) / "go").touch()
+            self.assertEqual((first[0], first[1]["code"]), (504, "timeout"))
+            self.assertEqual(self.post("step", 2, action=1), first)
+            self.assertEqual(self.post("step", 3, action=1), first)
+
+
 class UnderWay(NumberedCase):
     def test_a_repetition_waits_for_the_first(self):
+        service = Service()
+        replies = []
         with tempfile.TemporaryDirectory() as directory:
             here = Path(directory)
-            self.env = create(self.server, "Waiting-v0", kwargs={"directory": directory})
-            self.post("reset", 1)
-            with ExitStack() as stack:
-                first = stack.enter_context(self.begin_step())
-                eventually((here / "begun").exists)
-                lines = [first, *(stack.enter_context(self.begin_step()) for _ in range(3))]
-                (here / "go").touch()
-                replies = [read_reply(line) for line in lines]
-        self.assertEqual([reply[0] for reply in replies], [200] * 4)
-        self.assertEqual({reply[2] for reply in replies}, {replies[0][2]})
-        self.assertEqual(self.steps(), 1)
+            one = service.create(Recipe("Waiting-v0", kwargs={"directory": directory})).instance_id
+            service.reset(one)
+            call = Call({"instance_id": one}, {}, b'{"action":1,"seq":1}', "application/json")
 
-    def begin_step(self):
-        """Send a step; returns the connection."""
-        body = b'{"action":1,"seq":2}'
-        line = socket.create_connection(self.server.address)
-        line.sendall(
-            f"POST {self.env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
-        )
-        return line
+            def step():
+                replies.append(answer(HOT["step"], service, call))
+
+            threads = [threading.Thread(target=step) for _ in range(4)]
+            threads[0].start()
+            eventually((here / "begun").exists)
+            for thread in threads[1:]:
+                thread.start()
+            eventually(lambda: service._registry.peek(one).waiting == 3)
+            (here / "go").touch()
+            for thread in threads:
+                thread.join()
+        self.assertEqual([reply.status for reply in replies], [200] * 4)
+        self.assertTrue(all(reply is replies[0] for reply in replies))
+        self.assertEqual(service.describe(one)["steps"], 1)
+        service.close_all()
 
     def test_a_crowd_with_one_number(self):
         """Whoever comes first, there is one step, and one reply."""
