@@ -239,7 +239,6 @@ class OnTheWire(NumberedCase):
         for seq in (1, 2, 7):
             self.assertEqual(self.post("reset", seq)[1]["code"], "unknown_instance")
 
-
     def test_one_that_ended_by_the_call(self):
         """It took its number along: the repetition is answered as the first was."""
         with tempfile.TemporaryDirectory() as directory:
