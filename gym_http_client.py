@@ -419,21 +419,24 @@ class Client:
         alone: whether nothing but the call that failed has been sent under its number.
         """
         pauses = (min(self._first_pause_s * 2 ** min(n, 16), 2.0) for n in self._retries)
-        while True:
-            if isinstance(failure, ServerError) and not failure._is_broken:
-                next_one = failure.expected
-                count.settle(failure, alone)
-                if next_one is None or not alone:
+        try:
+            while True:
+                if isinstance(failure, ServerError) and not failure._is_broken:
+                    next_one = failure.expected
+                    count.settle(failure, alone)
+                    if next_one is None or not alone:
+                        raise failure
+                    given["seq"], count.open = next_one, True  # the server has forgotten us, say
+                    sent = self._dump(given)
+                elif not _is_broken(failure) or not self._may_repeat(pauses):
                     raise failure
-                given["seq"], count.open = next_one, True  # the server has forgotten us, say
-                sent = self._dump(given)
-            elif not _is_broken(failure) or not self._may_repeat(pauses):
-                raise failure
-            alone = False
-            try:
-                return self._answer(self._send("POST", path, sent, self._typed))
-            except (requests.RequestException, ServerError) as again:
-                failure = again
+                alone = False
+                try:
+                    return self._answer(self._send("POST", path, sent, self._typed))
+                except (requests.RequestException, ServerError) as again:
+                    failure = again
+        finally:
+            del failure  # its traceback has this frame: they would keep each other, and the socket
 
     def _may_repeat(self, pauses: Iterator[float]) -> bool:
         """Wait. Then, whether the server knows a repeated call when it sees one, as other servers

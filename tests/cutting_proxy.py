@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import suppress
 from itertools import count
 
-MOST_IN_A_ROW = 3  # which a client with five retries lives through
+MOST_IN_A_ROW = 2  # with five retries one bears two such rows, and a stale connection before
 GATEWAYS = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
 
 
