@@ -739,7 +739,11 @@ def _head(method: str, netloc: str, *headers: tuple[str, Any]) -> bytes:
 def _read(line: socket.socket, call: requests.Request) -> _Reply:
     """The whole reply. Raises OSError and HTTPException."""
     response = http.client.HTTPResponse(line, method=call.method)
-    response.begin()
-    content = response.read()
+    try:
+        response.begin()
+        content = response.read()
+    except BaseException:
+        response.close()  # else the connection stays open as long as anybody keeps the exception
+        raise
     headers = {name.lower(): value for name, value in response.headers.items()}
     return _Reply(call.url, response.status, response.reason, headers, content, response)

@@ -176,7 +176,7 @@ class Service:
         self._ending.clear()
 
     def lease(self, instance_id: str) -> Lease:
-        """The instance, for what has to happen together with a verb. Raises UnknownInstance, Busy."""
+        """The instance, for what goes together with a verb. Raises UnknownInstance, Busy."""
         return self._registry.lease(instance_id)
 
     # ---- an environment's life
