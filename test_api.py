@@ -110,6 +110,11 @@ class Contract:
                 "last_episode_return": total,
                 "last_episode_length": int(total),
                 "monitor": None,
+                "backend": "local",
+                "step_timeout_s": 0.0,
+                "make_timeout_s": 0.0,
+                "lease_s": None,
+                "last_error": None,
             },
         )
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from gym_http.blame import raise_blamed
+from gym_http.instance import Instance
 from gym_http.outcomes import Rollout
 from gym_http.progress import VectorProgress
-from gym_http.registry import Instance
 from gym_http.spaces import NUMBERS, batches
 from gym_http.tape import RESET, Actions, Plan, Tape
 

@@ -10,7 +10,8 @@ import time
 from gym_http.backends.contract import Backend
 from gym_http.blame import environments_own_code
 from gym_http.errors import Busy, GymHTTPError, UnknownInstance
-from gym_http.registry import Instance, Registry
+from gym_http.instance import Instance
+from gym_http.registry import Registry
 
 log = logging.getLogger(__name__)
 

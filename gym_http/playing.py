@@ -12,8 +12,8 @@ from typing import Any
 from gym_http.blame import environments_own_code, raise_blamed, refusal_of
 from gym_http.errors import ResetNeeded
 from gym_http.info import Told, wire_info
+from gym_http.instance import Instance
 from gym_http.outcomes import Observed, Transition
-from gym_http.registry import Instance
 from gym_http.vectors import with_last_encoded
 
 

@@ -12,7 +12,8 @@ import threading
 import time
 
 from gym_http.ending import CLOSERS, finish
-from gym_http.registry import Instance, Registry
+from gym_http.instance import Instance
+from gym_http.registry import Registry
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any
 
-from gym_http import spaces
-from gym_http.backends.contract import Backend, Foreseeing
-from gym_http.environments import Facts
 from gym_http.errors import (
     BackendLost,
     Busy,
@@ -32,73 +27,15 @@ from gym_http.errors import (
     UnknownInstance,
 )
 from gym_http.gone import Gone
+from gym_http.instance import Instance
 from gym_http.ledger import Ledger
 from gym_http.places import Place, Places
-from gym_http.progress import Progress
-from gym_http.recording.recorder import Recorder
-from gym_http.sequence import Sequence
 from gym_http.tally import Tally, Totals
-from gym_http.terms import Terms
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 8  # calls on one instance
 CLOSED = "closed"  # by whoever had it, or with the server
-_NO_ENV: Any = None  # of one that has ended
-
-
-@dataclass(slots=True)
-class Instance:
-    """One environment and what the server knows of it. Touched under a lease only."""
-
-    requested_id: str  # as the caller wrote it
-    env: Backend
-    facts: Facts
-    created: float  # epoch seconds
-    last_used: float
-    progress: Progress = field(default_factory=Progress)
-    instance_id: str = ""
-    terms: Terms = field(default_factory=Terms)
-    idle_s: float = 0.0  # without a call, after which it is ended; 0 is never
-    renewed: float = 0.0  # when a call on it last ended; monotonic seconds
-    pending_seed: int | None = None  # given at create, for the first reset
-    recorder: Recorder | None = None
-    sequence: Sequence = field(default_factory=Sequence)
-    last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
-    tally: Tally = field(default_factory=Tally)
-    foresees: bool = field(init=False)  # whether its backend does
-    lock: Any = field(default_factory=threading.RLock)
-    waiting: int = 0
-    closed: bool = False
-
-    def __post_init__(self) -> None:
-        self.foresees = isinstance(self.env, Foreseeing)
-
-    @property
-    def env_id(self) -> str:
-        return self.facts.env_id
-
-    @property
-    def backend(self) -> str:
-        return self.terms.backend or "local"
-
-    def names(self) -> dict[str, str]:
-        """What the log calls it by."""
-        return {
-            "instance_id": self.instance_id,
-            "env_id": self.env_id,
-            "backend": self.backend,
-        }
-
-    def decode(self, action: Any) -> Any:
-        """The element of the action space that it stands for. Raises BadValue."""
-        space = self.env.action_space
-        return spaces.row(spaces.decode, space.__class__)(space, action)
-
-    def encode(self, observation: Any) -> Any:
-        """As wire values. Raises TypeError, ValueError, LookupError for what is none."""
-        space = self.env.observation_space
-        return spaces.row(spaces.encode, space.__class__)(space, observation)
 
 
 class Lease:
@@ -277,7 +214,7 @@ class Registry:
             isinstance(error, TimedOut) and instance.backend != "local"  # where there is no worker
         ):
             self._totals.deaths[instance.backend] += 1
-        self._gone.add(instance.instance_id, _remembered(instance), error)
+        self._gone.add(instance.instance_id, instance.remembered(), error)
         self._take_out(instance, error.code)
         return error
 
@@ -346,15 +283,3 @@ def _log_end(instance: Instance, reason: str, error: GymHTTPError | None) -> Non
         "error": error and str(error),
     }
     log.info("closed", extra={**instance.names(), **fields})
-
-
-def _remembered(instance: Instance) -> Instance:
-    """What can be told of it, without anything large: ten thousand of them are kept."""
-    return replace(
-        instance,
-        env=_NO_ENV,
-        recorder=None,
-        progress=instance.progress.totals(),
-        terms=replace(instance.terms, resources={}),
-        closed=True,
-    )

@@ -9,8 +9,8 @@ import numpy as np
 from gym_http import playing
 from gym_http.columns import ColumnTape
 from gym_http.errors import BadValue, shown
+from gym_http.instance import Instance
 from gym_http.outcomes import Rollout
-from gym_http.registry import Instance
 from gym_http.spaces import batches
 from gym_http.tape import FIELDS, RESET, STOP, Actions, Plan, Tape
 

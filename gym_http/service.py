@@ -21,23 +21,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, backends, catalogue, playing, spaces
+from gym_http import __version__, catalogue, monitor, playing, spaces
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
 from gym_http.environments import Recipe
-from gym_http.errors import GymHTTPError, NotRenderable, NotStoppable, RecordingOpen
-from gym_http.frames import MOST_FRAMES, present_frames
+from gym_http.errors import GymHTTPError, NotRenderable, NotStoppable
+from gym_http.frames import present_frames
 from gym_http.ledger import Ledger
+from gym_http.making import make_instance
 from gym_http.metrics import Metrics
 from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Transition
 from gym_http.places import Place
-from gym_http.progress import MONITOR, progress_of
 from gym_http.reaper import Reaper
 from gym_http.recording import reader
-from gym_http.recording.recorder import Recorder, Subject, never
-from gym_http.recording.video import require_encoder
-from gym_http.registry import Instance, Lease, Registry
+from gym_http.recording.recorder import never
+from gym_http.registry import Lease, Registry
 from gym_http.rollout import rollout
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
@@ -93,31 +92,14 @@ class Service:
             return self._create(recipe, seed, terms, place)
 
     def _create(self, recipe: Recipe, seed: int | None, terms: Terms, place: Place) -> Created:
-        env, facts = backends.make(recipe, self._policy, terms, self._settings)
+        instance = make_instance(recipe, seed, terms, self._policy, self._settings, self._clock())
         try:
-            with environments_own_code(facts.env_id, "its spaces"):
-                spaces.describe(env.action_space)
-                spaces.describe(env.observation_space)
-                if seed is not None:
-                    env.action_space.seed(seed)
-            now = self._clock()
-            instance = Instance(
-                requested_id=recipe.env_id,
-                env=env,
-                facts=facts,
-                terms=terms,
-                idle_s=self._settings.idle_timeout_s if terms.lease_s is None else terms.lease_s,
-                created=now,
-                last_used=now,
-                progress=progress_of(facts),
-                pending_seed=seed,
-            )
-            instance_id = self._registry.add(instance, place)
+            self._registry.add(instance, place)
         except GymHTTPError:
-            close_quietly(env)
+            close_quietly(instance.env)
             raise
         self.reaper.watch(instance.idle_s)
-        return Created(instance_id, facts.env_id, facts.warning)
+        return Created(instance.instance_id, instance.env_id, instance.facts.warning)
 
     def instances(self) -> dict[str, str]:
         """instance_id -> the environment id that it was asked for by."""
@@ -126,34 +108,7 @@ class Service:
     def describe(self, instance_id: str) -> dict[str, Any]:
         """What there is to know of an instance, also while a call on it is under way. Times are
         epoch seconds. Raises UnknownInstance."""
-        instance = self._registry.peek(instance_id)
-        facts, progress, recorder = instance.facts, instance.progress, instance.recorder
-        terms = instance.terms
-        return {
-            "instance_id": instance_id,
-            "env_id": facts.env_id,
-            "engine": facts.engine,
-            "render_mode": facts.render_mode,
-            "render_fps": facts.fps,
-            "max_episode_steps": facts.max_episode_steps,
-            "reward_threshold": facts.reward_threshold,
-            "nondeterministic": facts.nondeterministic,
-            "num_envs": facts.num_envs,
-            "vectorization": facts.vectorization,
-            "autoreset": facts.autoreset,
-            "created": instance.created,
-            "last_used": instance.last_used,
-            "steps": progress.steps,
-            "episodes": progress.episodes,
-            "last_episode_return": progress.last_return,
-            "last_episode_length": progress.last_length,
-            "monitor": str(recorder.directory) if recorder else None,
-            "backend": terms.backend,
-            "step_timeout_s": terms.step_timeout_s,
-            "make_timeout_s": terms.make_timeout_s,
-            "lease_s": terms.lease_s,
-            "last_error": instance.last_error,
-        }
+        return self._registry.peek(instance_id).described()
 
     def close(self, instance_id: str) -> None:
         """End an instance, and the recording on it; or hear no more of one that has ended by
@@ -272,34 +227,7 @@ class Service:
         RecordingOpen, DependencyMissing.
         """
         with self._registry.lease(instance_id) as instance:
-            if film is not never:
-                require_encoder(instance.facts.render_mode)
-                if (instance.facts.num_envs or 1) > MOST_FRAMES:
-                    raise NotRenderable(f"at most {MOST_FRAMES} environments at once are filmed")
-            if instance.recorder is not None:
-                raise RecordingOpen(
-                    f"a monitor is already recording {instance_id} into "
-                    f"{instance.recorder.directory}; close it first"
-                )
-            facts = instance.facts
-            subject = Subject(
-                env_info={
-                    "gym_version": facts.engine_version,
-                    "env_id": facts.env_id,
-                    "engine": facts.engine,
-                    # Such a form may be another task, as that of the Atari games is.
-                    **({"vectorization": "native"} if facts.vectorization == "native" else {}),
-                },
-                fps=facts.fps,
-                frames=partial(present_frames, instance.env, facts.num_envs),
-                num_envs=facts.num_envs or 1,
-            )
-            instance.recorder = Recorder(
-                directory, subject, film, self._clock, force=force, resume=resume
-            )
-            if instance.progress.was_reset:
-                instance.progress.stop(MONITOR)  # a recorded episode has a beginning
-            log.info("recording", extra={"instance_id": instance_id, "directory": directory})
+            monitor.start(instance, directory, film, clock=self._clock, force=force, resume=resume)
 
     def monitor_close(self, instance_id: str) -> None:
         """End the recording, if there is one; the environment goes on. Raises StorageFailed."""

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from gym_http import playing, spaces
 from gym_http.blame import environments_own_code
+from gym_http.instance import Instance
 from gym_http.outcomes import Rollout, Transition
-from gym_http.registry import Instance
 from gym_http.spaces import batches
 
 STOP, RESET = "stop", "reset"

@@ -61,9 +61,9 @@ def _depth(body: bytes) -> int:
     return int(levels.max(initial=0))
 
 
-def from_short_json(body: bytes, kind: type[Struct]) -> Struct | None:
+def struct_from_json(body: bytes, kind: type[Struct]) -> Struct | None:
     """The `kind` that `body` is, in one go; None where it is none, or may be nested too deep."""
-    if len(body) > DEEPEST:
+    if len(body) > DEEPEST and body.count(b"[") + body.count(b"{") > DEEPEST:
         return None
     try:
         return _decoder(kind).decode(body)

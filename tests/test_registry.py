@@ -9,8 +9,9 @@ import gymnasium
 
 from gym_http.environments import Facts
 from gym_http.errors import Busy, InstanceLost, UnknownInstance
+from gym_http.instance import Instance
 from gym_http.ledger import Ledger
-from gym_http.registry import MOST_WAITING, Instance, Registry
+from gym_http.registry import MOST_WAITING, Registry
 from tests.support import eventually
 
 

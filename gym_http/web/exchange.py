@@ -194,7 +194,7 @@ def _body(kind: Any, call: Call) -> Any:
     clients send anything, so that of what isn't MessagePack only an object is looked into.
     """
     if kind is not dict and speaks_json(call.content_type):
-        plain = wire.from_short_json(call.body, kind)
+        plain = wire.struct_from_json(call.body, kind)
         if plain is not None and _nothing_absent(plain):
             return plain
     needed = kind is dict or kind.needed or bool(_required(kind))

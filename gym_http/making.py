@@ -1,0 +1,49 @@
+"""A recipe and terms -> an instance, ready to be used."""
+
+from __future__ import annotations
+
+from gym_http import backends, spaces
+from gym_http.blame import environments_own_code
+from gym_http.catalogue import Policy
+from gym_http.ending import close_quietly
+from gym_http.environments import Recipe
+from gym_http.errors import GymHTTPError
+from gym_http.instance import Instance
+from gym_http.progress import progress_of
+from gym_http.settings import Settings
+from gym_http.terms import Terms
+
+
+def make_instance(
+    recipe: Recipe,
+    seed: int | None,
+    terms: Terms,
+    policy: Policy,
+    settings: Settings,
+    now: float,
+) -> Instance:
+    """Make the environment, and see that its spaces have a form on the wire.
+
+    terms: settled. now: epoch seconds. Raises what backends.make raises, UnsupportedSpace.
+    """
+    env, facts = backends.make(recipe, policy, terms, settings)
+    try:
+        with environments_own_code(facts.env_id, "its spaces"):
+            spaces.describe(env.action_space)
+            spaces.describe(env.observation_space)
+            if seed is not None:
+                env.action_space.seed(seed)
+    except GymHTTPError:
+        close_quietly(env)
+        raise
+    return Instance(
+        requested_id=recipe.env_id,
+        env=env,
+        facts=facts,
+        terms=terms,
+        idle_s=settings.idle_timeout_s if terms.lease_s is None else terms.lease_s,
+        created=now,
+        last_used=now,
+        progress=progress_of(facts),
+        pending_seed=seed,
+    )
