@@ -24,8 +24,18 @@ def _process() -> Open:
     return open_process
 
 
+def _ray() -> Open:
+    from gym_http.backends.on_ray import open_ray
+
+    return open_ray
+
+
 # Each imported where it is first asked for.
-BACKENDS: dict[str, Callable[[], Open]] = {"local": lambda: open_local, "process": _process}
+BACKENDS: dict[str, Callable[[], Open]] = {
+    "local": lambda: open_local,
+    "process": _process,
+    "ray": _ray,
+}
 
 
 def make(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:

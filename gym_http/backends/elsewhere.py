@@ -93,7 +93,7 @@ class Elsewhere(ABC):
 
     def foresee(self, actions: Sequence[Any], stops: bool) -> None:
         self._forget_steps()
-        self._foreseen.extend(actions)
+        self._foreseen = deque(actions)  # in place of what a rollout that ended early has left
         self._stops = stops
 
     def _make_ahead(self) -> None:
