@@ -26,9 +26,8 @@ from gym_http.backends.ray_driver import (
     OPEN,
     REFUSED,
     STEPS,
-    Driver,
-    drivers,
 )
+from gym_http.backends.ray_drivers import Driver, drivers
 from gym_http.catalogue import Policy
 from gym_http.environments import Recipe
 from gym_http.errors import BackendLost, BadValue, DependencyMissing, TimedOut, shown

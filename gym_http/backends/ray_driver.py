@@ -1,4 +1,4 @@
-"""The process beside the server that talks with Ray, and the server's handle on it.
+"""The process beside the server that talks with Ray.
 
 It starts a cluster, or connects to one, and serves a line for each instance, each on a thread of
 its own. When the server has gone, so does it, and with it its actors, which Ray sees to.
@@ -7,7 +7,6 @@ its own. When the server has gone, so does it, and with it its actors, which Ray
 from __future__ import annotations
 
 import logging
-import multiprocessing.util
 import os
 import shutil
 import signal
@@ -16,120 +15,21 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from gym_http import __version__, forking
-from gym_http.backends.line import Broken, Late, Line
-from gym_http.backends.undertaker import Undertaker
-from gym_http.errors import BackendLost
+from gym_http.backends.line import Broken, Line
 
-log = logging.getLogger(__name__)
-
-START_S = 120.0  # that Ray may take to start, or to be found
-END_S = 5.0
 TELL_LATE_S = 0.25  # that the news of a step may take beside its own time
 OBJECT_STORE_BYTES = 256 * 1024 * 1024  # of a cluster that is started here; frames pass through it
-UNREACHABLE_S = 2.0  # to learn whether what can't be reached is gone
+NODE_S = 30.0  # that Ray may take to learn of a node's death; until then it places actors there
+AGAIN_S = 0.5
 
 OPEN, STEPS = "open", "steps"  # asked; any other verb is a tenant's
 ANSWER, LATE, LOST, REFUSED, MISSING = "answer", "late", "lost", "refused", "missing"
+_PREFIX = "gym-ray-"  # of our clusters' directories
 Reply = tuple[str, Any, int]  # which of these; the answer or a text; steps made before
-
-
-class Driver:
-    """The server's handle. Making one starts the process. Raises BackendLost."""
-
-    def __init__(self, address: str) -> None:
-        ours, theirs = socket.socketpair()
-        hello, hello_there = socket.socketpair()
-        self._control = ours
-        self._sending = threading.Lock()
-        self._process = forking.context().Process(
-            target=drive, args=(theirs, hello_there, address), name="gym-http ray"
-        )
-        self._process.start()
-        theirs.close()
-        hello_there.close()
-        _undertaker.begun(self._process.pid)
-        log.info("%s Ray", f"connecting to {address}:" if address else "starting")
-        line = Line(hello, None, copies=True, ended=self._process.sentinel)
-        end = time.monotonic() + START_S
-        try:
-            problem = line.receive(lambda: end)
-        except Late:
-            problem = f"it took longer than {START_S:g} s"
-        except Broken as error:
-            problem = str(error)
-        finally:
-            line.close()
-        if problem is not None:
-            self.end()
-            what = (
-                f"the Ray cluster {address!r} can't be reached"
-                if address
-                else ("Ray could not be started")
-            )
-            raise BackendLost(f"{what}: {problem}")
-
-    @property
-    def alive(self) -> bool:
-        return self._control.fileno() >= 0 and bool(self._process.is_alive())
-
-    def connect(self) -> Line:
-        """A line for one instance. Raises BackendLost."""
-        ours, theirs = socket.socketpair()
-        try:
-            with self._sending:
-                socket.send_fds(self._control, [b"+"], [theirs.fileno()])
-        except OSError as error:
-            ours.close()
-            raise BackendLost(f"our connection to the Ray cluster is gone ({error})") from error
-        finally:
-            theirs.close()
-        return Line(ours, None, copies=True, ended=self._process.sentinel)
-
-    def end(self) -> None:
-        """End the process, and the cluster that it started."""
-        self._control.close()
-        self._process.join(END_S)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        _undertaker.ended(self._process.pid)
-
-
-class Drivers:
-    """The one driver of this server, and the next one where it has died."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._driver: Driver | None = None
-
-    def of(self, address: str) -> Driver:
-        """Raises BackendLost."""
-        with self._lock:
-            if self._driver is not None and not self._driver.alive:
-                log.error("the connection to Ray is gone, and the instances on it with it")
-                self._driver.end()
-                self._driver = None
-            if self._driver is None:
-                self._driver = Driver(address)
-            return self._driver
-
-    def end(self) -> None:
-        with self._lock:
-            if self._driver is not None:
-                self._driver.end()
-                self._driver = None
-
-
-_undertaker = Undertaker()
-drivers = Drivers()
-# After the instances have been closed, and before Python waits for its processes.
-multiprocessing.util.Finalize(None, drivers.end, exitpriority=40)
-
-
-# ---- in the process
 
 
 def drive(control: socket.socket, hello: socket.socket, address: str) -> None:
@@ -158,8 +58,24 @@ def drive(control: socket.socket, hello: socket.socket, address: str) -> None:
 
 
 def _scratch() -> str:
-    """A directory of a short name: there are sockets in it, whose paths may have 107 bytes."""
-    return tempfile.mkdtemp(prefix="gym-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    """A directory of a short name: there are sockets in it, whose paths may have 107 bytes. Those
+    that killed drivers have left are removed."""
+    home = Path("/tmp") if os.path.isdir("/tmp") else Path(tempfile.gettempdir())
+    for left in home.glob(f"{_PREFIX}*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and _is_over(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=home)
+
+
+def _is_over(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _start(address: str, scratch: str | None) -> None:
@@ -255,26 +171,41 @@ class _Seat:
         lacking = _lacking(demand)
         if lacking and (self._own_cluster or not _may_grow()):
             return REFUSED, f"no node of the Ray cluster has {wanted}; {lacking}", 0
-        # Never anew, never twice: an environment can't be what it was before. SPREAD: Ray's usual
-        # way is to fill one node first, and these take nothing of what it counts.
-        options = {"max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
-        try:
-            kind = _actor_class().options(**options, **own, resources=others)
-            self._actor = kind.remote(paths, __version__)
-        except (TypeError, ValueError, OverflowError) as error:
-            return REFUSED, _brief(error), 0
-        began = time.monotonic()
-        here, made = self._actor.where.remote(), self._actor.answer.remote(message)
-        if not ray.wait([here], timeout=limit_s)[0]:
-            lacking = _lacking(demand)
-            why = f"no node has that: {lacking}" if lacking else "no node had that free"
-            return self._late(f": it waited for an actor with {wanted}, and {why}")
-        self._host, problem = ray.get(here)
+        end = None if limit_s is None else time.monotonic() + limit_s
+        give_up = time.monotonic() + NODE_S
+        while True:
+            try:
+                here, made = self._place(own, others, paths, message)
+            except (TypeError, ValueError, OverflowError) as error:
+                return REFUSED, _brief(error), 0
+            if not ray.wait([here], timeout=_until(end))[0]:
+                lacking = _lacking(demand)
+                why = f"no node has that: {lacking}" if lacking else "no node had that free"
+                return self._late(f": it waited for an actor with {wanted}, and {why}")
+            try:
+                self._host, problem = ray.get(here)
+                break
+            except ray.exceptions.RayActorError:  # nothing has been made there
+                if time.monotonic() > give_up:
+                    raise
+                self.kill()
+                time.sleep(AGAIN_S)
         if problem is not None:
             self.kill()
             return MISSING, f"the node {self._host} {problem}", 0
-        rest_s = None if limit_s is None else max(0.0, began + limit_s - time.monotonic())
-        return ANSWER, ray.get(made, timeout=rest_s), 0
+        return ANSWER, ray.get(made, timeout=_until(end)), 0
+
+    def _place(
+        self, own: dict[str, float], others: dict[str, float], paths: list[str], message: bytes
+    ) -> tuple[Any, Any]:
+        """Ask for an actor. Returns what will tell where it is, and what it makes there; by then
+        both are on their way."""
+        # Never anew, never twice: an environment can't be what it was before. SPREAD: Ray's usual
+        # way is to fill one node first, and these take nothing of what it counts.
+        options = {"max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
+        kind = _actor_class().options(**options, **own, resources=others)
+        self._actor = kind.remote(paths, __version__)
+        return self._actor.where.remote(), self._actor.answer.remote(message)
 
     def _steps(self, limit_s: float | None, message: bytes) -> Reply:
         """Each step has its time: no longer than that, and what it takes to tell of it, may pass
@@ -303,6 +234,11 @@ class _Seat:
         if isinstance(error, ray.exceptions.ActorUnavailableError):
             return f"{where}can't be reached, as where its node has died: {_brief(error)}"
         return f"{where}has ended: {_brief(error)}"
+
+
+def _until(end: float | None) -> float | None:
+    """Seconds, 0 at least."""
+    return None if end is None else max(0.0, end - time.monotonic())
 
 
 def _actor_class() -> Any:
