@@ -84,7 +84,8 @@ class Tape:
     def foreseen(self, count: int, actions: Actions) -> Iterator[None]:
         """Tell the backend, where it wants to know, which actions are to come."""
         foresee = getattr(self.instance.env, "foresee", None)
-        if foresee is None:
+        recorder = self.instance.recorder
+        if foresee is None or (recorder is not None and recorder.films):
             yield
             return
         if actions is None:  # those that will be drawn

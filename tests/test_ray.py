@@ -32,12 +32,17 @@ KINDS = (  # what is played on both
 )
 STORE = 80 * 1024 * 1024
 IMPORTS = ("--import", "tests.ray_envs", "--import", "tests.custom_envs")
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_health_check_period_ms": "1000",  # it learns of a node's death sooner than it would
+    "RAY_health_check_timeout_ms": "2000",
+    "RAY_health_check_failure_threshold": "3",
+}
 
 
 def setUpModule():
     global cluster, server, other_node
-    os.environ.update(QUIET)
+    os.environ.update(RAY)
     head = {"num_cpus": 2, "resources": {"here": 100}, "object_store_memory": STORE}
     cluster = Cluster(initialize_head=True, head_node_args={**head, "include_dashboard": False})
     other_node = cluster.add_node(
@@ -131,6 +136,20 @@ class AsLocal(unittest.TestCase):
         self.assertEqual((status, reply["code"]), (500, "env_failed"))
         self.alike(envs, "POST", "/reset/")
         self.alike(envs, "POST", "/step/", {"action": 0})
+
+    def test_a_film_of_a_rollout(self):
+        """Steps aren't made ahead of the frames."""
+        films = []
+        for env in both(env_id="CartPole-v1", seed=1):
+            with tempfile.TemporaryDirectory() as directory:
+                body = {"directory": directory, "video_callable": True}
+                self.assertEqual(post(server, f"{env}/monitor/start/", body)[0], 200)
+                post(server, f"{env}/reset/")
+                self.assertEqual(post(server, f"{env}/rollout/", {"sample": 10})[0], 200)
+                post(server, f"{env}/close/")
+                films.append([path.read_bytes() for path in Path(directory).glob("*.mp4")])
+        self.assertEqual(len(films[0]), 1)
+        self.assertEqual(*films)
 
     def test_what_cannot_be_made(self):
         for what in ({"env_id": "CartPole-v1", "kwargs": {"x": 1}}, {"env_id": "Nothing-v7"}):

@@ -282,7 +282,12 @@ def _brief(error: BaseException) -> str:
     """The last and telling lines of what Ray writes, on one."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = " ".join(line for line in lines if not line.startswith("\t"))
-    for chatter in (" Some common causes include", " There are some potential root causes"):
+    for chatter in (
+        " Some common causes",
+        " There are some potential root",
+        " The task may or may",
+    ):
         text = text.partition(chatter)[0]
-    text = text.removeprefix("The actor died unexpectedly before finishing this task. ")
+    for chatter in ("The actor died unexpectedly before finishing this task. ", "unavailable: "):
+        text = text.rpartition(chatter)[2]
     return " ".join(text.split())[:500]

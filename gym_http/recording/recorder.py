@@ -74,6 +74,7 @@ class Recorder:
         self.directory = directory
         self._subject = subject
         self._film = film
+        self.films = film is not never  # so that each step's frame has to be seen as it is made
         self._clock = clock
         self._tracks = [Track() for _ in range(subject.num_envs)]
         self._episodes = 0  # begun
