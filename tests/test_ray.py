@@ -357,6 +357,14 @@ class WithoutRay(unittest.TestCase):
         self.assertEqual((status, code), (400, "dependency_missing"))
         self.assertIn("HOST:PORT", text)
 
+    @params("127.0.0.1:9", "127.0.0.1:99999", "nonsense")
+    def test_there_is_no_cluster(self, address):
+        begun = time.monotonic()
+        status, code, text = self.refusal("--ray-address", address)
+        self.assertLess(time.monotonic() - begun, 25)
+        self.assertEqual((status, code), (500, "backend_lost"))
+        self.assertIn(address, text)
+
     def test_it_is_not_imported_unless_asked_for(self):
         code = "import sys, gym_http.service, gym_http_server; print('ray' in sys.modules)"
         said = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)

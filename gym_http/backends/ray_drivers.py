@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 
 START_S = 120.0  # that Ray may take to start, or to be found
 END_S = 5.0
+KNOCK_S = 5.0
 
 
 class Driver:
     """The server's handle. Making one starts the process. Raises BackendLost."""
 
     def __init__(self, address: str) -> None:
+        _knock(address)
         ours, theirs = socket.socketpair()
         hello, hello_there = socket.socketpair()
         self._control = ours
@@ -89,6 +91,17 @@ class Driver:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         _undertaker.ended(self._process.pid)
+
+
+def _knock(address: str) -> None:
+    """Raise BackendLost where nobody listens at HOST:PORT: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise BackendLost(f"the Ray cluster {address!r} can't be reached: {error}") from error
 
 
 class Drivers:
