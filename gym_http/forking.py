@@ -26,9 +26,9 @@ def context() -> Any:
     return found
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, whatever it is doing then. For a
-    child of the server for forks, which itself ends with the process that it serves."""
+def end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send this process a signal when its parent ends, whatever it is doing then.
+    For a child of the server for forks, which itself ends with the process that it serves."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)

@@ -7,6 +7,7 @@ import multiprocessing.util
 import os
 import signal
 import socket
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from gym_http.terms import Terms
 
 log = logging.getLogger(__name__)
 
+KEEPER_S = 3.0  # that one may take to end an environment's processes
 REAP_S = 5.0  # that a killed process may take to be gone
 LEAVE_S = 1.0  # that one may take to end by itself, with what its libraries do then
 
@@ -94,7 +96,9 @@ class ProcessBackend(Elsewhere):
 
     def _lose(self, error: BackendLost | TimedOut) -> None:
         if self._foreseen:
-            error.facts["steps_ahead"] = self._memory.stamped()[1]
+            most = min(len(self._foreseen), self._most_ahead) - 1
+            made = self._memory.stamped()[1]  # as the process says, which may have gone mad
+            error.facts["steps_ahead"] = min(max(0, made), most)
         self.end()
         self.lost = error
         raise error
@@ -116,6 +120,9 @@ class ProcessBackend(Elsewhere):
             return
         _alive.discard(self)
         self.lost = BackendLost(f"the process of {self.env_id} has been ended")
+        if sys.platform == "linux":  # its keeper, which then ends the rest
+            self._process.terminate()
+            self._process.join(KEEPER_S)
         with suppress(ProcessLookupError, PermissionError, AttributeError):
             os.killpg(self._pid, signal.SIGKILL)
         self._process.kill()  # where it hadn't come to have its own group

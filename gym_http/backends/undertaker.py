@@ -2,7 +2,8 @@
 could do nothing any more, and also what environments have started themselves.
 
 It is told on its standard input, a line each, of process groups that begin (+PID) and that have
-ended (-PID). When that input ends, so has the server; the groups that are left are killed. Run by
+ended (-PID). When that input ends, so has the server; the leaders of those that are left are asked
+to see to their end, and then they are killed. Run by
 its path, without our package or any other, it takes little.
 """
 
@@ -13,7 +14,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+
+PATIENCE_S = 3.0
 
 
 class Undertaker:
@@ -48,9 +53,21 @@ def main() -> None:
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    _send(os.kill, groups, signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE_S
+    while _send(os.killpg, groups, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    _send(os.killpg, groups, signal.SIGKILL)
+
+
+def _send(kill: Callable[[int, int], None], groups: set[int], number: int) -> bool:
+    """Returns whether there was anybody to get it."""
+    got = False
     for group in groups:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+            kill(group, number)
+            got = True
+    return got
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from contextlib import suppress
 from gym_http.backends.line import Broken, Line, Memory
 from gym_http.backends.tenant import Failure, Tenant, failure_of
 from gym_http.errors import BackendLost
-from gym_http.forking import end_with_parent
 
 
 def work(end: socket.socket, memory: Memory | None, most_bytes: int) -> None:
     """Serve until told to close, or until the server is gone. most_bytes: 0 is no limit."""
-    _settle(most_bytes)
+    _settle({end.fileno(), *(() if memory is None else (memory.fd,))}, most_bytes)
+    pid = os.getpid()
     line, tenant = Line(end, memory, copies=True), Tenant()
     closed = False
     while not closed:
@@ -32,6 +32,8 @@ def work(end: socket.socket, memory: Memory | None, most_bytes: int) -> None:
             closed = verb == "close"
         except MemoryError as error:
             answer, closed = _out_of_memory(error, most_bytes), True
+        if os.getpid() != pid:  # the environment has forked, and both came back
+            os._exit(0)
         try:
             line.send(answer)
         except Broken:
@@ -43,12 +45,18 @@ def work(end: socket.socket, memory: Memory | None, most_bytes: int) -> None:
             line.send(failure_of(error))
 
 
-def _settle(most_bytes: int) -> None:
-    """Become a process that ends when it should, with all that it has started."""
-    end_with_parent()
-    if hasattr(os, "setpgid"):
+def _settle(ours: set[int], most_bytes: int) -> None:
+    """Become a process that ends when it should, with all that it has started. ours: the files
+    that it needs."""
+    if sys.platform == "linux":
+        from gym_http.backends import keeper
+
+        keeper.have_kept(ours)
+    elif hasattr(os, "setpgid"):
         with suppress(OSError):
             os.setpgid(0, 0)
+    with suppress(OSError):
+        os.dup2(2, 1)  # what is printed goes to the log: nobody may read the server's stdout
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's: the server will say when
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(Exception):  # where there is no stderr, say
