@@ -81,6 +81,8 @@ class Memory:
 
     def close(self) -> None:
         os.close(self.fd)
+        with suppress(BufferError):  # somebody looks at it still
+            self._map.close()  # which has a file of its own
 
     def __reduce__(self) -> Any:  # on its way into a process that is being made
         return _memory_there, (reduction.DupFd(self.fd),)

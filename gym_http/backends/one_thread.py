@@ -8,6 +8,7 @@ And who calls on another thread can stop waiting.
 
 from __future__ import annotations
 
+import copy
 import logging
 import queue
 import sys
@@ -108,7 +109,7 @@ class OneThread:
 
     def _there(self, verb: str, call: Callable[[], Any], limit_s: float | None) -> Any:
         if self._given_up is not None:
-            raise self._given_up
+            raise copy.copy(self._given_up)  # one that is raised gets a traceback, which keeps all
         answer: Future[Any] = Future()
         self._calls.put((answer, call))
         with suppress(FuturesTimeout):  # or the environment's own
@@ -124,7 +125,7 @@ class OneThread:
             verb,
             limit_s,
         )
-        raise self._given_up
+        raise copy.copy(self._given_up)
 
     def _built(self, build: Callable[[], tuple[Backend, Any]]) -> Any:
         self.env, facts = build()  # also where nobody waits any more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import multiprocessing.util
 import os
@@ -68,7 +69,7 @@ class ProcessBackend(Elsewhere):
 
     def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
         if self.lost is not None:
-            raise self.lost
+            raise copy.copy(self.lost)
         if verb == "steps":
             self._memory.stamp(0)
         began = time.monotonic()
@@ -100,7 +101,7 @@ class ProcessBackend(Elsewhere):
             made = self._memory.stamped()[1]  # as the process says, which may have gone mad
             error.facts["steps_ahead"] = min(max(0, made), most)
         self.end()
-        self.lost = error
+        self.lost = copy.copy(error)  # without a traceback, which would keep all this
         raise error
 
     def _how_it_ended(self, error: Broken) -> str:
@@ -128,6 +129,7 @@ class ProcessBackend(Elsewhere):
         self._process.kill()  # where it hadn't come to have its own group
         self._process.join(REAP_S)
         _undertaker.ended(self._pid)
+        self._forget_steps()  # views of the memory
         self._line.close()
         if self._process.exitcode is None:
             log.error("process %d of %s can't be killed", self._pid, self.env_id)
