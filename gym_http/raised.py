@@ -33,4 +33,8 @@ def brief(error: BaseException) -> str:
     """Its kind and its words, on one line."""
     if isinstance(error, RaisedElsewhere):
         return str(error)
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+    try:
+        words = str(error)
+    except Exception:  # an environment's class
+        words = "it can't say why"
+    return f"{type(error).__name__}: {' '.join(words.split())[:500]}"
