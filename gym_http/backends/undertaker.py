@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-PATIENCE_S = 3.0
+PATIENCE_S = 1.0
 
 
 class Undertaker:

@@ -24,7 +24,7 @@ def work(end: socket.socket, memory: Memory | None, most_bytes: int) -> None:
         try:
             verb, *arguments = line.receive()
         except Broken:  # so is the server
-            kill_own_group()
+            end_with_all()
         if verb == "steps" and memory is not None:
             arguments.append(memory.stamp)
         try:
@@ -37,7 +37,7 @@ def work(end: socket.socket, memory: Memory | None, most_bytes: int) -> None:
         try:
             line.send(answer)
         except Broken:
-            kill_own_group()
+            end_with_all()
         except MemoryError as error:
             line.send(_out_of_memory(error, most_bytes))
             closed = True
@@ -74,8 +74,8 @@ def _out_of_memory(error: MemoryError, most_bytes: int) -> Failure:
     return failure_of(error)._replace(ours=lost)
 
 
-def kill_own_group() -> None:
-    """End this process, and what the environment has started."""
-    if hasattr(os, "killpg"):
+def end_with_all() -> None:
+    """End this process, and what the environment has started; a keeper sees to that."""
+    if sys.platform != "linux" and hasattr(os, "killpg"):
         os.killpg(os.getpgid(0), signal.SIGKILL)
     os._exit(1)

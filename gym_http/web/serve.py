@@ -49,6 +49,7 @@ from gym_http.web.supervisor import (
 log = logging.getLogger(__name__)
 
 MOST_FILES = 65_536
+ORPHAN_S = 2.5  # that a worker has to end in, whose main process was killed
 KEEP_ALIVE_MS = 3_600_000  # old clients pause for minutes, and some don't reconnect
 
 
@@ -178,7 +179,7 @@ def _end_with(main: Any, timeout_s: float, run_dir: Path) -> None:
     main.join()
     log.error("the main process is gone; ending")
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(timeout_s)  # the process mostly ends in here
+    time.sleep(min(timeout_s, ORPHAN_S))  # the process mostly ends in here
     shutil.rmtree(run_dir, ignore_errors=True)
     kill_group(os.getpid())
 
