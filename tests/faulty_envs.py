@@ -1,0 +1,393 @@
+"""Environments that go wrong in every way that somebody has thought of, each at a step of its own
+choosing. Up to there they walk as their seed has it, so that twins can be compared."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+FAULTS: dict[str, Callable[[Walk], Any]] = {}
+
+
+class Walk(gymnasium.Env):
+    """A step's observation and reward are drawn. With step number `at` since it was made, `how`
+    happens; what that returns, unless it is None, is returned in place of an outcome.
+
+    where: another verb in which it happens, each time. told: a file that gets a line when it is
+    closed. size: numbers in an observation. pause_s: what a step takes.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}
+    action_space = spaces.Discrete(2)
+
+    def __init__(
+        self,
+        how: str = "",
+        at: int = 3,
+        where: str = "step",
+        size: int = 3,
+        length: int = 10**9,
+        pause_s: float = 0.0,
+        told: str = "",
+        render_mode: str | None = None,
+    ) -> None:
+        self.how, self.at, self.where, self.told = how, at, where, told
+        self.length, self.pause_s = length, pause_s
+        self.render_mode = render_mode
+        self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float64)
+        self.steps = self.time = 0
+        self._maybe("make")
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> Any:
+        super().reset(seed=seed)
+        self.time = 0
+        self._maybe("reset")
+        return self._drawn(), {"pid": os.getpid()}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        self.steps += 1
+        time.sleep(self.pause_s)
+        observation, reward = self._drawn(), float(self.np_random.random() + action)
+        if self.steps == self.at and (instead := self._maybe("step")) is not None:
+            return instead
+        return observation, reward, self.time >= self.length, False, {}
+
+    def render(self) -> Any:
+        self._maybe("render")
+        return np.full((4, 4, 3), self.time % 256, np.uint8)
+
+    def close(self) -> None:
+        if self.told:
+            with open(self.told, "a") as file:
+                file.write("closed\n")
+        self._maybe("close")
+
+    def _drawn(self) -> np.ndarray:
+        return self.np_random.standard_normal(self.observation_space.shape)
+
+    def _maybe(self, where: str) -> Any:
+        return FAULTS[self.how](self) if self.how and self.where == where else None
+
+
+def fault(function: Callable[[Walk], Any]) -> Callable[[Walk], Any]:
+    FAULTS[function.__name__] = function
+    return function
+
+
+# ---- those that end the process
+
+
+@fault
+def segfault(env: Walk) -> None:
+    ctypes.string_at(0)
+
+
+@fault
+def exits(env: Walk) -> None:
+    os._exit(3)
+
+
+@fault
+def aborts(env: Walk) -> None:
+    os.abort()
+
+
+@fault
+def kills_itself(env: Walk) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@fault
+def kills_its_group(env: Walk) -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+@fault
+def kills_its_parent(env: Walk) -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@fault
+def runs_out_of_time(env: Walk) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 9))
+    spins(env)
+
+
+@fault
+def exits_with_a_child(env: Walk) -> None:
+    """Which has all that it had open."""
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(4)
+
+
+# ---- memory
+
+
+@fault
+def leaks(env: Walk) -> None:
+    left = []
+    while True:
+        left.append(bytearray(b"x" * 2**22))
+
+
+@fault
+def asks_for_much(env: Walk) -> None:
+    np.ones(2**45)
+
+
+@fault
+def leaks_natively(env: Walk) -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    while True:
+        libc.memset(ctypes.c_void_p(libc.malloc(ctypes.c_size_t(2**22))), 1, 2**22)
+
+
+# ---- those that never return
+
+
+@fault
+def sleeps(env: Walk) -> None:
+    time.sleep(600)
+
+
+@fault
+def sleeps_a_little(env: Walk) -> None:
+    time.sleep(1.5)
+
+
+@fault
+def spins(env: Walk) -> None:
+    while True:
+        pass
+
+
+@fault
+def holds_the_gil(env: Walk) -> None:
+    re.match(r"(a+)+b", "a" * 60)
+
+
+@fault
+def waits_for_itself(env: Walk) -> None:
+    lock = threading.Lock()
+    with lock:
+        lock.acquire()
+
+
+@fault
+def stops_itself(env: Walk) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@fault
+def blocks_signals(env: Walk) -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    spins(env)
+
+
+@fault
+def forks_without_end(env: Walk) -> None:
+    """Some of it: each of them spins, and the last ones have left its session."""
+    for _ in range(3):
+        if os.fork() == 0:
+            os.setsid()
+            os.fork()
+            while True:
+                time.sleep(1)
+    spins(env)
+
+
+# ---- what can't be sent, or shouldn't be
+
+
+@fault
+def raises(env: Walk) -> None:
+    raise ZeroDivisionError("by intent")
+
+
+@fault
+def raises_badly(env: Walk) -> None:
+    class Bad(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+        def __reduce__(self) -> Any:
+            raise RuntimeError("no way")
+
+    raise Bad
+
+
+@fault
+def calls_exit(env: Walk) -> None:
+    sys.exit(5)
+
+
+@fault
+def interrupts(env: Walk) -> None:
+    raise KeyboardInterrupt
+
+
+@fault
+def recurses(env: Walk) -> None:
+    recurses(env)
+
+
+@fault
+def not_a_number(env: Walk) -> Any:
+    return np.full(env.observation_space.shape, np.nan), float("nan"), False, False, {"x": np.nan}
+
+
+@fault
+def wrong_shape(env: Walk) -> Any:
+    return np.zeros(7), 0.0, False, False, {}
+
+
+@fault
+def too_few(env: Walk) -> Any:
+    return 1, 2
+
+
+@fault
+def no_number(env: Walk) -> Any:
+    return env._drawn(), "much", False, False, {}
+
+
+@fault
+def odd_infos(env: Walk) -> Any:
+    return env._drawn(), 0.0, False, False, {"f": lambda: 0, "lock": threading.Lock(), "x": 1}
+
+
+@fault
+def odd_observation(env: Walk) -> Any:
+    return threading.Lock(), 0.0, False, False, {}
+
+
+# ---- noise
+
+
+@fault
+def prints(env: Walk) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        for _ in range(40):
+            print("x" * 2**16, file=stream, flush=True)
+
+
+@fault
+def closes_files(env: Walk) -> None:
+    os.closerange(0, 1000)
+
+
+@fault
+def writes_garbage(env: Walk) -> None:
+    rubbish = random.Random(0).randbytes(4096)
+    for fd in range(3, 200):
+        try:
+            os.set_blocking(fd, False)
+            os.write(fd, rubbish)
+        except OSError:
+            pass
+
+
+@fault
+def writes_orders(env: Walk) -> None:
+    """Into what may be the pipes of Python's own servers."""
+    for fd in range(3, 200):
+        try:
+            os.write(fd, b"gym\x01\xff\xff\xff\xff")
+        except OSError:
+            pass
+
+
+@fault
+def corrupts_memory(env: Walk) -> None:
+    for fd in range(3, 200):
+        try:
+            if "memfd" in os.readlink(f"/proc/self/fd/{fd}"):
+                shared = mmap.mmap(fd, 0)
+                shared[:] = b"\xff" * len(shared)
+                os.ftruncate(fd, 1)
+        except OSError:
+            pass
+
+
+# ---- what it leaves behind
+
+
+@fault
+def forks(env: Walk) -> None:
+    if os.fork() == 0:
+        time.sleep(600)
+        os._exit(0)
+
+
+@fault
+def forks_in_two(env: Walk) -> None:
+    """And both come back from the step."""
+    os.fork()
+
+
+@fault
+def starts_a_process(env: Walk) -> None:
+    subprocess.Popen(["sleep", "600"])
+
+
+@fault
+def starts_a_daemon(env: Walk) -> None:
+    """That has left its session, and whose parent is gone."""
+    script = "sleep 600 & sleep 600 & exit"
+    subprocess.Popen(["sh", "-c", script], start_new_session=True).wait()
+
+
+@fault
+def starts_threads(env: Walk) -> None:
+    for _ in range(8):
+        threading.Thread(target=time.sleep, args=(600,)).start()
+
+
+@fault
+def makes_semaphores(env: Walk) -> None:
+    """And shared memory, both with names."""
+    import multiprocessing
+    from multiprocessing.shared_memory import SharedMemory
+
+    context = multiprocessing.get_context("spawn")
+    env.left = context.Lock(), context.Queue(), SharedMemory(create=True, size=10_000)  # type: ignore[attr-defined]
+
+
+@fault
+def changes_directory(env: Walk) -> None:
+    os.chdir("/")
+    os.umask(0o777)
+
+
+@fault
+def limits_itself(env: Walk) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+
+
+def register() -> None:
+    gymnasium.register("Walk-v0", entry_point=Walk, disable_env_checker=True)
+    gymnasium.register("HangingImport-v0", entry_point="tests.hanging_import:Walk")
+
+
+register()
