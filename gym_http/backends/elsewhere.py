@@ -3,6 +3,7 @@ make of the answers. How one asks there is the business of `process` and `ray`."
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
@@ -52,9 +53,9 @@ class Elsewhere(ABC):
     def describe(self, described: Described) -> Facts:
         """Take over what the environment is like."""
         for name, space in described.spaces.items():
-            setattr(self, name, space)
+            setattr(self, name, copy.deepcopy(space))  # large bounds come as large arrays do
         self._most_ahead = min(
-            MOST_AHEAD, max(1, MOST_BYTES_AHEAD // batches.size_of(self.observation_space))
+            MOST_AHEAD, max(1, MOST_BYTES_AHEAD // max(1, batches.size_of(self.observation_space)))
         )
         return described.facts
 
