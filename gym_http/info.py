@@ -23,6 +23,16 @@ class Told(dict[str, Any]):
         return Told, (dict(self), self.dropped)
 
 
+def owned(told: Any) -> Any:
+    """Wire values with arrays of their own."""
+    kind = type(told)
+    if kind is dict or kind is Told:
+        return {name: owned(value) for name, value in told.items()}
+    if kind is list:
+        return [owned(value) for value in told]
+    return told.copy() if kind is np.ndarray else told
+
+
 class _Unfit(Exception):
     """This value can't be carried."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gym_http.blame import environments_own_code, raise_blamed, refusal_of
 from gym_http.errors import ResetNeeded
-from gym_http.info import Told, wire_info
+from gym_http.info import Told, owned, wire_info
 from gym_http.instance import Instance
 from gym_http.outcomes import Observed, Transition
 from gym_http.vectors import with_last_encoded
@@ -68,7 +68,7 @@ def _told(instance: Instance, info: Any) -> tuple[dict[str, Any], list[str]]:
     if type(info) is dict and not info:
         return {}, []
     if isinstance(info, Told):  # where the environment lives
-        return dict(info), info.dropped
+        return owned(info), info.dropped
     return wire_info(with_last_encoded(instance.env, info))
 
 
