@@ -2,7 +2,8 @@
 #              for more environments: atari, mujoco, box2d, minigrid)
 # make test    every test, with all of these environments
 # make bench   our speeds against their goals           (ARGS=--quick takes a minute; benchmarks/README.md)
-# make soak    100,000 steps of each kind of client: does the server leak?
+# make soak    100,000 steps of each kind of client, and ten minutes of environments that go wrong
+#              (ARGS="--steps 5000" for the first alone, FAULTS="--minutes 2" for the second)
 # make peers   OpenEnv, dm_env_rpc and Ray on the same work, each in an environment of its own
 # make ppo     an agent that learns on a server         (benchmarks/README.md)
 # make example a random agent on a running server       (ARGS="--url …")
@@ -12,6 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+FAULTS ?=
 EXTRAS ?=
 WITH_EXTRAS := $(if $(EXTRAS),$(VENV)/extras-$(EXTRAS))
 
@@ -26,8 +28,9 @@ test: $(VENV)/extras-test $(WITH_EXTRAS)
 bench: $(VENV)/extras-bench
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(VENV)/installed
-	@exec $(BIN)/python -m benchmarks.soak $(ARGS)
+soak: $(VENV)/extras-bench
+	$(if $(ARGS)$(if $(FAULTS),,1),@$(BIN)/python -m benchmarks.soak $(ARGS))
+	$(if $(FAULTS)$(if $(ARGS),,1),@$(BIN)/python -m benchmarks.faults $(FAULTS))
 
 peers: $(VENV)/installed
 	@exec $(BIN)/python -m benchmarks.peers $(ARGS)

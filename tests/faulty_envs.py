@@ -15,13 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+LOST, LATE, FAILED, FINE = "backend_lost", "timeout", "env_failed", ""
 FAULTS: dict[str, Callable[[Walk], Any]] = {}
+CODES: dict[str, str] = {}  # fault -> what the call in which it happens is answered on "process"
 
 
 class Walk(gymnasium.Env):
@@ -85,52 +88,56 @@ class Walk(gymnasium.Env):
         return FAULTS[self.how](self) if self.how and self.where == where else None
 
 
-def fault(function: Callable[[Walk], Any]) -> Callable[[Walk], Any]:
-    FAULTS[function.__name__] = function
-    return function
+def fault(code: str) -> Callable[[Callable[[Walk], Any]], Callable[[Walk], Any]]:
+    def kept(function: Callable[[Walk], Any]) -> Callable[[Walk], Any]:
+        FAULTS[function.__name__] = function
+        CODES[function.__name__] = code
+        return function
+
+    return kept
 
 
 # ---- those that end the process
 
 
-@fault
+@fault(LOST)
 def segfault(env: Walk) -> None:
     ctypes.string_at(0)
 
 
-@fault
+@fault(LOST)
 def exits(env: Walk) -> None:
     os._exit(3)
 
 
-@fault
+@fault(LOST)
 def aborts(env: Walk) -> None:
     os.abort()
 
 
-@fault
+@fault(LOST)
 def kills_itself(env: Walk) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@fault
+@fault(LOST)
 def kills_its_group(env: Walk) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-@fault
+@fault(LOST)
 def kills_its_parent(env: Walk) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(60)
 
 
-@fault
+@fault(LOST)
 def runs_out_of_time(env: Walk) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (1, 9))
     spins(env)
 
 
-@fault
+@fault(LOST)
 def exits_with_a_child(env: Walk) -> None:
     """Which has all that it had open."""
     if os.fork() == 0:
@@ -141,19 +148,19 @@ def exits_with_a_child(env: Walk) -> None:
 # ---- memory
 
 
-@fault
+@fault(LOST)
 def leaks(env: Walk) -> None:
     left = []
     while True:
         left.append(bytearray(b"x" * 2**22))
 
 
-@fault
+@fault(LOST)
 def asks_for_much(env: Walk) -> None:
     np.ones(2**45)
 
 
-@fault
+@fault(LOST)
 def leaks_natively(env: Walk) -> None:
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
@@ -164,40 +171,40 @@ def leaks_natively(env: Walk) -> None:
 # ---- those that never return
 
 
-@fault
+@fault(LATE)
 def sleeps(env: Walk) -> None:
     time.sleep(600)
 
 
-@fault
+@fault(FINE)
 def sleeps_a_little(env: Walk) -> None:
     time.sleep(1.5)
 
 
-@fault
+@fault(LATE)
 def spins(env: Walk) -> None:
     while True:
         pass
 
 
-@fault
+@fault(LATE)
 def holds_the_gil(env: Walk) -> None:
     re.match(r"(a+)+b", "a" * 60)
 
 
-@fault
+@fault(LATE)
 def waits_for_itself(env: Walk) -> None:
     lock = threading.Lock()
     with lock:
         lock.acquire()
 
 
-@fault
+@fault(LATE)
 def stops_itself(env: Walk) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-@fault
+@fault(LATE)
 def blocks_signals(env: Walk) -> None:
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, lambda *_: None)
@@ -205,7 +212,7 @@ def blocks_signals(env: Walk) -> None:
     spins(env)
 
 
-@fault
+@fault(LATE)
 def forks_without_end(env: Walk) -> None:
     """Some of it: each of them spins, and the last ones have left its session."""
     for _ in range(3):
@@ -220,12 +227,12 @@ def forks_without_end(env: Walk) -> None:
 # ---- what can't be sent, or shouldn't be
 
 
-@fault
+@fault(FAILED)
 def raises(env: Walk) -> None:
     raise ZeroDivisionError("by intent")
 
 
-@fault
+@fault(FAILED)
 def raises_badly(env: Walk) -> None:
     class Bad(Exception):
         def __str__(self) -> str:
@@ -237,47 +244,53 @@ def raises_badly(env: Walk) -> None:
     raise Bad
 
 
-@fault
+@fault(FAILED)
 def calls_exit(env: Walk) -> None:
     sys.exit(5)
 
 
-@fault
+@fault(FAILED)
 def interrupts(env: Walk) -> None:
     raise KeyboardInterrupt
 
 
-@fault
+@fault(FAILED)
 def recurses(env: Walk) -> None:
     recurses(env)
 
 
-@fault
+@fault(FINE)
 def not_a_number(env: Walk) -> Any:
     return np.full(env.observation_space.shape, np.nan), float("nan"), False, False, {"x": np.nan}
 
 
-@fault
+@fault(FAILED)
 def wrong_shape(env: Walk) -> Any:
     return np.zeros(7), 0.0, False, False, {}
 
 
-@fault
+@fault(FAILED)
 def too_few(env: Walk) -> Any:
     return 1, 2
 
 
-@fault
+@fault(FAILED)
 def no_number(env: Walk) -> Any:
-    return env._drawn(), "much", False, False, {}
+    return np.zeros(env.observation_space.shape), "much", False, False, {}
 
 
-@fault
+@fault(FINE)
 def odd_infos(env: Walk) -> Any:
-    return env._drawn(), 0.0, False, False, {"f": lambda: 0, "lock": threading.Lock(), "x": 1}
+    return (
+        np.zeros(env.observation_space.shape),
+        0.0,
+        False,
+        False,
+        {"f": lambda: 0, "lock": threading.Lock(), "x": 1},
+    )
 
 
-@fault
+@fault(FAILED)
 def odd_observation(env: Walk) -> Any:
     return threading.Lock(), 0.0, False, False, {}
 
@@ -285,19 +298,19 @@ def odd_observation(env: Walk) -> Any:
 # ---- noise
 
 
-@fault
+@fault(FINE)
 def prints(env: Walk) -> None:
     for stream in (sys.stdout, sys.stderr):
-        for _ in range(40):
+        for _ in range(16):
             print("x" * 2**16, file=stream, flush=True)
 
 
-@fault
+@fault(LOST)
 def closes_files(env: Walk) -> None:
     os.closerange(0, 1000)
 
 
-@fault
+@fault(LOST)
 def writes_garbage(env: Walk) -> None:
     rubbish = random.Random(0).randbytes(4096)
     for fd in range(3, 200):
@@ -308,17 +321,15 @@ def writes_garbage(env: Walk) -> None:
             pass
 
 
-@fault
+@fault(LATE)
 def writes_orders(env: Walk) -> None:
     """Into what may be the pipes of Python's own servers."""
     for fd in range(3, 200):
-        try:
+        with suppress(OSError):
             os.write(fd, b"gym\x01\xff\xff\xff\xff")
-        except OSError:
-            pass
 
 
-@fault
+@fault(FINE)
 def corrupts_memory(env: Walk) -> None:
     for fd in range(3, 200):
         try:
@@ -333,38 +344,38 @@ def corrupts_memory(env: Walk) -> None:
 # ---- what it leaves behind
 
 
-@fault
+@fault(FINE)
 def forks(env: Walk) -> None:
     if os.fork() == 0:
         time.sleep(600)
         os._exit(0)
 
 
-@fault
+@fault(FINE)
 def forks_in_two(env: Walk) -> None:
     """And both come back from the step."""
     os.fork()
 
 
-@fault
+@fault(FINE)
 def starts_a_process(env: Walk) -> None:
     subprocess.Popen(["sleep", "600"])
 
 
-@fault
+@fault(FINE)
 def starts_a_daemon(env: Walk) -> None:
     """That has left its session, and whose parent is gone."""
     script = "sleep 600 & sleep 600 & exit"
     subprocess.Popen(["sh", "-c", script], start_new_session=True).wait()
 
 
-@fault
+@fault(FINE)
 def starts_threads(env: Walk) -> None:
     for _ in range(8):
         threading.Thread(target=time.sleep, args=(600,)).start()
 
 
-@fault
+@fault(FINE)
 def makes_semaphores(env: Walk) -> None:
     """And shared memory, both with names."""
     import multiprocessing
@@ -374,13 +385,13 @@ def makes_semaphores(env: Walk) -> None:
     env.left = context.Lock(), context.Queue(), SharedMemory(create=True, size=10_000)  # type: ignore[attr-defined]
 
 
-@fault
+@fault(FINE)
 def changes_directory(env: Walk) -> None:
     os.chdir("/")
     os.umask(0o777)
 
 
-@fault
+@fault(FINE)
 def limits_itself(env: Walk) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
 

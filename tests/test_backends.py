@@ -155,7 +155,7 @@ class Caller:
         return self.ask("POST", f"{self.path}/{verb}/", body, code)
 
     def facts(self):
-        status, got = self.talk.raw("GET", self.path, b"", MSGPACK, MSGPACK)
+        _, got = self.talk.raw("GET", self.path, b"", MSGPACK, MSGPACK)
         told = from_msgpack(got)
         error = told["last_error"]
         told["last_error"] = error and {key: error[key] for key in ("code", "message")}
@@ -439,7 +439,8 @@ CASES = {
     "MiniGrid": play("MiniGrid-Empty-Random-6x6-v0"),
 }  # fmt: skip
 PACKAGES = {"Pong": "ale_py", "Pong's pictures": "ale_py", "HalfCheetah": "mujoco",
-            "LunarLander": "Box2D", "MiniGrid": "minigrid", "gym's": "shimmy", "films": "av"}  # fmt: skip
+            "LunarLander": "Box2D", "MiniGrid": "minigrid", "gym's": "shimmy",
+            "films": "av"}  # fmt: skip
 
 
 @lru_cache(maxsize=None)

@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 from nose2.tools import params
 
-from tests.marked import MarkedServer, gone, segments
+from tests.marked import MarkedServer, gone
 from tests.support import at_once, begin_step, create, eventually, get, post
 
 LEFT_S = 5.0
@@ -97,6 +97,7 @@ class Server(unittest.TestCase):
             main, worker = server.process.pid, server.worker_pid()
             doomed = server.processes() - {main}
             self.assertGreater(len(doomed), 25)
+            self.assertEqual(len(server.segments_left()), 3)
             victims = {"worker": [worker], "main": [main]}.get(which, [main, worker])
             if which == "undertaker first":
                 for process in psutil.Process(worker).children():
@@ -110,7 +111,7 @@ class Server(unittest.TestCase):
             if which == "worker":
                 eventually(lambda: answers(server))
                 self.assertEqual(post(server, f"{create(server)}/reset/")[0], 200)
-            self.assertEqual(segments() - server.segments_before, set())
+            self.assertEqual(server.segments_left(), set())
 
 
 def answers(server):

@@ -16,6 +16,7 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gym_http.forking import end_with_parent
 
@@ -59,7 +60,7 @@ def _shut(ours: set[int]) -> None:
                 os.dup2(nowhere, fd, inheritable=False)
     os.close(nowhere)
     # One that is shared would keep semaphores as long as the server lives.
-    tracker = multiprocessing.resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker
     tracker._fd = tracker._pid = None
 
 

@@ -13,12 +13,13 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from gym_http import forking
 from gym_http.backends.contract import Opened
 from gym_http.backends.elsewhere import Elsewhere, raised
 from gym_http.backends.line import Broken, Late, Line, Memory
+from gym_http.backends.tenant import Failure
 from gym_http.backends.undertaker import Undertaker
 from gym_http.backends.worker import work
 from gym_http.catalogue import Policy
@@ -73,13 +74,19 @@ class ProcessBackend(Elsewhere):
         if verb == "steps":
             self._memory.stamp(0)
         began = time.monotonic()
+        one = "step" if verb == "steps" else verb
         try:
             self._line.send((verb, *arguments), limit_s)
-            return self._line.receive(self._deadline(began, limit_s, verb) if limit_s else None)
+            answer = self._line.receive(self._deadline(began, limit_s, verb) if limit_s else None)
         except Late:
-            self._lose(TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {verb}"))
+            late = TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {one}")
+            self._lose(late, verb)
         except Broken as error:
-            self._lose(BackendLost(f"the process of {self.env_id} {self._how_it_ended(error)}"))
+            how = self._how_it_ended(error)
+            self._lose(BackendLost(f"the process of {self.env_id} {how}"), verb)
+        if isinstance(answer, Failure) and isinstance(answer.ours, BackendLost):
+            self._lose(answer.ours, verb)  # its last words
+        return answer
 
     def leave(self) -> None:
         self._process.join(LEAVE_S)
@@ -95,8 +102,8 @@ class ProcessBackend(Elsewhere):
 
         return of_this_step
 
-    def _lose(self, error: BackendLost | TimedOut) -> None:
-        if self._foreseen:
+    def _lose(self, error: BackendLost | TimedOut, verb: str) -> NoReturn:
+        if verb == "steps":
             most = min(len(self._foreseen), self._most_ahead) - 1
             made = self._memory.stamped()[1]  # as the process says, which may have gone mad
             error.facts["steps_ahead"] = min(max(0, made), most)

@@ -13,7 +13,7 @@ import numpy as np
 from gym_http import catalogue, environments
 from gym_http.catalogue import Policy
 from gym_http.environments import Facts, Recipe
-from gym_http.errors import GymHTTPError
+from gym_http.errors import GymHTTPError, MakeFailed
 from gym_http.info import Told, wire_info
 from gym_http.raised import brief, is_refusal
 from gym_http.vectors import with_last_encoded
@@ -61,7 +61,12 @@ class Tenant:
 
     def make(self, recipe: Recipe, policy: Policy) -> Described:
         catalogue.import_modules(policy.imports)
-        self._env, facts = environments.make(recipe, policy)
+        try:
+            self._env, facts = environments.make(recipe, policy)
+        except (GymHTTPError, MemoryError):
+            raise
+        except BaseException as error:  # nobody presses Ctrl-C here
+            raise MakeFailed(f"{recipe.env_id} could not be made: {brief(error)}") from error
         spaces = {name: getattr(self._env, name) for name in SPACES if hasattr(self._env, name)}
         return Described(spaces, facts)
 
