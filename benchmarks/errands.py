@@ -86,6 +86,8 @@ def drawn(rng: random.Random) -> Errand:
     elif kind < 0.9:
         errand["how"] = rng.choice([how for how in CODES if how not in SLOW])
         errand["at"] = rng.randint(1, 50)
+        if errand["how"] == "limits_itself":  # further memory would take a further file
+            errand["size"] = 3
     return Errand(**errand)
 
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -273,8 +276,12 @@ def main() -> None:
         print(HEAD, flush=True)
         soak = Soak(server, options.clients, options.seed)
         course = soak.run(60 * options.minutes, lambda quiet: print(line(quiet), flush=True))
-        if "internal error" in server.log() or server.process.poll() is not None:
-            course.left.append("the server's log tells of a defect")
+        if server.process.poll() is not None:
+            course.left.append("the server has ended by itself")
+        if course.troubles():
+            kept = Path(tempfile.gettempdir(), f"gym-http-faults-{os.getpid()}.log")
+            shutil.copy(server.home / "log", kept)
+            print(f"The server's log is kept: {kept}")
     time.sleep(0.1)
     if left := server.processes():
         course.left.append(f"{len(left)} processes are left of the server")

@@ -146,7 +146,6 @@ class OnProcess(Condemned):
                 self.assertGreater(neighbour.steps, 20)
             # (The connections of neighbours have ended.)
             eventually(lambda: server.processes() == settled[0])
-            print([f for f in server.files() if "memfd" in f])
             eventually(lambda: self.without_sockets(server) == self.sorted_without(settled[1]))
             self.assertEqual(server.segments_left(), set())
             self.assertEqual(server.worker_pid(), worker)
