@@ -36,7 +36,7 @@ from tests.marked import MarkedServer, described
 
 MINUTES = 10.0
 CLIENTS = 16
-QUIET_TIMES = 10  # how often all wait
+ROUNDS = 10  # after each of which all wait
 LOOK_S = 0.2
 SETTLE_S = 20.0  # until what has ended is gone
 WORKER_MEMORY = 320 * 2**20
@@ -87,10 +87,11 @@ class Course:
     def troubles(self) -> list[str]:
         """What isn't as it should be, in words."""
         told = [*self.calls_wrong, *self.left]
-        if not self.quiet:
+        whole = self.quiet[-1].after_s if self.quiet else 0.0
+        # In the first round nothing went wrong.
+        since = [each for each in self.quiet[1:] if each.after_s >= WARM_UP * whole]
+        if not since:
             return told
-        whole = self.quiet[-1].after_s
-        since = [each for each in self.quiet if each.after_s >= WARM_UP * whole]
         first, last = since[0], since[-1]
         for name in ("memory_mib", "memory_of_all_mib"):
             grown = getattr(last, name) - getattr(first, name)
@@ -115,14 +116,15 @@ class Soak:
         self._at_first: tuple[Quiet, set[int]] | None = None  # and the processes
         self._lock = threading.Lock()
 
-    def run(self, seconds: float, told: Callable[[Quiet], None]) -> Course:
-        """told: of each quiet time."""
+    def run(self, seconds: float, rounds: int, told: Callable[[Quiet], None]) -> Course:
+        """So many seconds of work in so many rounds. told: of each quiet time."""
         with ThreadsJoined([self._client] * self._clients + [self._look_around]):
             began = time.monotonic()
             try:
-                for number in range(QUIET_TIMES + 1):
-                    self._until = began + seconds * number / QUIET_TIMES
-                    self._over = number == QUIET_TIMES or self._failed()
+                for number in range(rounds + 1):
+                    # In the first one nothing goes wrong: it shows what there is at first.
+                    self._until = time.monotonic() + (seconds / rounds if number else 0.0)
+                    self._over = number == rounds or self._failed()
                     self._gate.wait()  # they set out …
                     self._gate.wait()  # … and are back
                     quiet = self._quiet(time.monotonic() - began)
@@ -266,6 +268,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="after each of which all wait")
     parser.add_argument("--seed", type=int, default=0, help="of what goes wrong when")
     parser.add_argument("--out", type=Path, help="write all that was counted there, as JSON")
     options = parser.parse_args()
@@ -275,7 +278,9 @@ def main() -> None:
     with MarkedServer(*FLAGS, environ=ENVIRON) as server:
         print(HEAD, flush=True)
         soak = Soak(server, options.clients, options.seed)
-        course = soak.run(60 * options.minutes, lambda quiet: print(line(quiet), flush=True))
+        course = soak.run(
+            60 * options.minutes, options.rounds, lambda quiet: print(line(quiet), flush=True)
+        )
         if server.process.poll() is not None:
             course.left.append("the server has ended by itself")
         if course.troubles():

@@ -19,8 +19,9 @@ from tests.support import ROOT, eventually
 @unittest.skipUnless(Path("/proc/self/smaps_rollup").exists(), "needs Linux's /proc")
 class Short(unittest.TestCase):
     def test_a_short_one_finds_nothing(self):
+        options = ("--minutes", "0.15", "--clients", "5", "--rounds", "1")
         ended = subprocess.run(
-            [sys.executable, "-m", "benchmarks.faults", "--minutes", "0.15", "--clients", "5"],
+            [sys.executable, "-m", "benchmarks.faults", *options],
             capture_output=True,
             text=True,
             timeout=180,
@@ -87,9 +88,11 @@ class Found(unittest.TestCase):
 
     def test_growth(self):
         first = Quiet(2.0, 9, 5, 17, 20, 0, 70.0, 160.0)
-        flat = Course([first, replace(first, after_s=10.0, memory_mib=72.0)])
+        flat = Course([first, first, replace(first, after_s=10.0, memory_mib=72.0)])
         self.assertEqual(flat.troubles(), [])
-        grown = Course([first, replace(first, after_s=10.0, memory_mib=79.0, threads=30)])
+        grown = Course(
+            [first, *flat.quiet, replace(first, after_s=10.0, memory_mib=79.0, threads=30)]
+        )
         self.assertEqual(
             grown.troubles(),
             [
