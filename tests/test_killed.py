@@ -81,6 +81,10 @@ class OneInstance(unittest.TestCase):
         """Its instances end, and others are made."""
         env, pid = one_instance(self.server)
         os.kill(psutil.Process(pid).parent().ppid(), signal.SIGKILL)
+        made = []
+        body = {"env_id": "Walk-v0", "backend": "process"}
+        at_once(*[lambda: made.append(post(self.server, "/v1/envs/", body)[2])] * 6)
+        self.assertEqual({reply.get("code", "backend_lost") for reply in made}, {"backend_lost"})
         gone({pid}, self.server.mark, 2)
         self.assertEqual(
             post(self.server, f"{env}/step/", {"action": 0})[2]["code"], "backend_lost"

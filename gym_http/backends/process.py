@@ -25,12 +25,14 @@ from gym_http.backends.worker import work
 from gym_http.catalogue import Policy
 from gym_http.environments import Recipe
 from gym_http.errors import BackendLost, TimedOut
+from gym_http.raised import brief
 from gym_http.settings import Settings
 from gym_http.terms import Terms
 
 log = logging.getLogger(__name__)
 
 KEEPER_S = 3.0  # that one may take to end an environment's processes
+START_AGAIN_S = (0.05, 0.5)  # before a process is made again that couldn't be
 REAP_S = 5.0  # that a killed process may take to be gone
 LEAVE_S = 1.0  # that one may take to end by itself, with what its libraries do then
 
@@ -52,11 +54,8 @@ class ProcessBackend(Elsewhere):
         super().__init__(recipe, terms)
         self._memory = Memory()
         ours, theirs = socket.socketpair()
-        self._process = forking.context().Process(
-            target=work, args=(theirs, self._memory, most_bytes), name=f"gym-http {recipe.env_id}"
-        )
         try:
-            self._process.start()
+            self._process = self._started(theirs, most_bytes)
         except BaseException:
             ours.close()
             self._memory.close()
@@ -67,6 +66,25 @@ class ProcessBackend(Elsewhere):
         self._pid: int = self._process.pid
         _undertaker.begun(self._pid)
         _alive.add(self)
+
+    def _started(self, end: socket.socket, most_bytes: int) -> Any:
+        """A process that works at the line's other end. Raises BackendLost."""
+        for patience_s in (*START_AGAIN_S, None):
+            process = forking.context().Process(
+                target=work,
+                args=(end, self._memory, most_bytes),
+                name=f"gym-http {self.env_id}",
+            )
+            try:
+                process.start()
+                return process
+            except (OSError, EOFError) as error:  # the server for forks has just ended, perhaps
+                if patience_s is None:
+                    raise BackendLost(
+                        f"no process could be made for {self.env_id}: {brief(error)}"
+                    ) from error
+                time.sleep(patience_s)
+        raise AssertionError
 
     def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
         if self.lost is not None:
