@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from tests.faulty_envs import CODES, FAILED, FINE, LATE, LOST, Walk
+import tests.faulty_envs  # noqa: F401  # whose codes are CODES
+from tests.walk import CODES, FAILED, FINE, LATE, LOST, Walk
 
 LATE_S = 1.0  # for steps of which one never returns
 LONG_S = 120.0  # for all others, on a machine that has much else to do

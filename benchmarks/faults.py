@@ -31,8 +31,8 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.errands import Errand, Run, Talk, Wrong, drawn
 from benchmarks.soak import WARM_UP, sample
-from tests.faulty_envs import FAILED, FINE
 from tests.marked import MarkedServer, described
+from tests.walk import FAILED, FINE
 
 MINUTES = 10.0
 CLIENTS = 16

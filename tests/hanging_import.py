@@ -3,7 +3,7 @@
 import os
 import time
 
-from tests.faulty_envs import Walk
+from tests.walk import Walk
 
 if os.environ.get("GYM_HTTP_HANGING_IMPORT"):
     time.sleep(600)

@@ -9,9 +9,10 @@ from pathlib import Path
 import gymnasium
 from nose2.tools import params
 
-from tests.faulty_envs import CODES, FAILED, FINE, LATE, LOST
+import tests.faulty_envs  # noqa: F401  # registers them
 from tests.marked import MarkedServer, gone
 from tests.support import create, eventually, get, post
+from tests.walk import CODES, FAILED, FINE, LATE, LOST
 
 LIMIT_S = 1.5
 WORKER_MEMORY = 1 << 29

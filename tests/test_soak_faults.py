@@ -11,9 +11,9 @@ from nose2.tools import params
 
 from benchmarks.errands import Errand, Run, Talk, Wrong
 from benchmarks.faults import Course, Quiet, Soak
-from tests.faulty_envs import CODES
 from tests.marked import MARK, MarkedServer
 from tests.support import ROOT, eventually
+from tests.walk import CODES
 
 
 @unittest.skipUnless(Path("/proc/self/smaps_rollup").exists(), "needs Linux's /proc")
