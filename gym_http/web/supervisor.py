@@ -50,7 +50,7 @@ class Supervisor(Server):  # type: ignore[misc]
 
     def shutdown(self, exit_code: int = 0) -> None:
         if self.interrupt_signal:  # it was told to end: a worker that went first is no failure
-            self.interrupt_children.clear()
+            self.interrupt_children = _Unheard()
             log.info("stopping; calls under way have %s s", self.workers_kill_timeout)
         super().shutdown(exit_code)
 
@@ -71,6 +71,13 @@ class Supervisor(Server):  # type: ignore[misc]
             log.error("the worker had to be killed: a call on it did not return")
         for worker in workers:
             kill_group(worker._id())
+
+
+class _Unheard(list[int]):
+    """Where a worker's watcher writes that it went by itself, which it may do late."""
+
+    def append(self, idx: int) -> None:
+        pass
 
 
 class Respawned(dict[int, float]):
