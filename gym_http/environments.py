@@ -90,14 +90,26 @@ def make(recipe: Recipe, policy: Policy) -> Made:
         options["max_episode_steps"] = recipe.max_episode_steps
     how = None if recipe.num_envs is None else vectors.choice(recipe.vectorization, spec)
     env = _build(source, spec, options, recipe, how)
-    limit = recipe.max_episode_steps or spec.max_episode_steps
-    facts = Facts(
+    return Made(env, _facts(env, source, spec, warning, recipe, how))
+
+
+def facts_of(env: Any, recipe: Recipe, policy: Policy) -> Facts:
+    """About an environment that `recipe` was made of earlier. Raises as `make` does."""
+    source, spec, warning = find(recipe.env_id, recipe.engine, policy)
+    how = None if recipe.num_envs is None else vectors.choice(recipe.vectorization, spec)
+    return _facts(env, source, spec, warning, recipe, how)
+
+
+def _facts(
+    env: Any, source: Engine, spec: Any, warning: str | None, recipe: Recipe, how: str | None
+) -> Facts:
+    return Facts(
         env_id=spec.id,
         engine=source.name,
         engine_version=source.version,
         fps=_fps(env.metadata),
         render_mode=getattr(env, "render_mode", None),
-        max_episode_steps=limit,
+        max_episode_steps=recipe.max_episode_steps or spec.max_episode_steps,
         reward_threshold=spec.reward_threshold,
         nondeterministic=bool(spec.nondeterministic),
         num_envs=recipe.num_envs,
@@ -105,7 +117,6 @@ def make(recipe: Recipe, policy: Policy) -> Made:
         autoreset=None if how is None else vectors.autoreset_of(env),
         warning=warning,
     )
-    return Made(env, facts)
 
 
 def _check_vectorization(recipe: Recipe, policy: Policy) -> None:

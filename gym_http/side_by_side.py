@@ -25,7 +25,8 @@ from gymnasium.error import AlreadyPendingCallError
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from gym_http import forking
+from gym_http import forking, randomness
+from gym_http.errors import BadValue
 from gym_http.info import wire_info
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,19 @@ class Async(_Infos, AsyncVectorEnv):
         _raise_failure([frame if isinstance(frame, _Failure) else None for frame in frames or ()])
         return frames
 
+    def random_states(self) -> list[dict[str, Any]]:
+        """Of each environment, as randomness.random_state has it."""
+        with _all_alive():
+            return list(self.get_attr("random_state"))
+
+    def set_random_states(self, states: list[Any], ours: bool) -> None:
+        """Raises BadValue for what isn't a state of its environment."""
+        with _all_alive():
+            self.set_attr("random_state", [(ours, state) for state in states])
+            refused = next(filter(None, self.get_attr("refused")), None)
+        if refused is not None:
+            raise BadValue(refused)
+
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Tell all to end, and kill those that haven't within CLOSE_WAIT_S."""
         for pipe in self.parent_pipes:
@@ -188,6 +202,21 @@ def _build_there(build: Build, home_pid: int) -> gymnasium.Env[Any, Any]:
 class _Shield(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment in its process: what it raises is told in its info, for the process would
     end by it. Infos that can't travel are made so that they can."""
+
+    refused: str | None = None  # why the last random state was
+
+    @property
+    def random_state(self) -> Any:
+        return randomness.random_state(self.env)
+
+    @random_state.setter
+    def random_state(self, state: Any) -> None:
+        try:
+            self.refused = None
+            ours, told = state
+            randomness.set_random_state(self.env, told, ours=ours)
+        except BaseException as error:
+            self.refused = f"{type(error).__name__}: {error}"
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         try:

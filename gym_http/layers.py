@@ -1,0 +1,28 @@
+"""What an environment is made of: wrapper in wrapper, and side by side in a vector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_INNER = ("env", "gym_env")  # what wrappers call it, and Shimmy's adapter
+
+
+def layers(env: Any) -> list[Any]:
+    """The environment and all that are in it, outermost first; those of a vector's environments
+    one after the other. What lives in other processes isn't among them."""
+    found: list[Any] = []
+    waiting = [env]
+    while waiting:
+        layer = waiting.pop()
+        found.append(layer)
+        own = getattr(layer, "__dict__", {})
+        for name in _INNER:
+            inner = own.get(name)
+            if hasattr(inner, "step"):
+                waiting.append(inner)
+                break
+        else:
+            envs = own.get("envs")
+            if isinstance(envs, (list, tuple)) and all(hasattr(one, "step") for one in envs):
+                waiting.extend(reversed(envs))
+    return found

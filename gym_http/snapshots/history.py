@@ -1,0 +1,182 @@
+"""How an instance came to where it stands: kept beside it by the server, to make it again.
+
+    history.reset(seed, options, random)    after each reset
+    history.note(action)                    after each step, the native action
+    history.last = observation, reward, terminated, truncated
+                                            before the history is looked at: of the last call,
+                                            wire values; after a reset, only (observation,)
+
+`random` is what `randomness.random_state` read right before the reset, needed where
+`History.needs_random_state(seed)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gym_http.errors import Unsupported
+from gym_http.spaces import batches
+from gym_http.wire import to_msgpack
+
+MOST_STEPS = 100_000  # of an episode that is kept
+MOST_BYTES = 16 * 1024 * 1024  # of its actions
+LIFE_BYTES = 1024 * 1024  # of the actions of the episodes before it
+_OVERHEAD = 128  # bytes that an array has beside its own
+_LARGEST_OPTIONS = 65536  # bytes
+_TOO_LARGE = "\0too large"  # in place of options
+
+
+@dataclass(frozen=True)
+class Reset:
+    """One that was made.
+
+    random: the environment's random state before it; None where the seed says all.
+    begins: whether what follows can be had from here, without what was before. portable: whether
+    a client may have given it.
+    """
+
+    seed: Any = None
+    options: dict[str, Any] | None = None
+    random: dict[str, Any] | None = None
+    begins: bool = False
+    portable: bool = True
+
+
+@dataclass(frozen=True)
+class Captured:
+    """The state of an environment, by one of three kinds (`snapshots.capture`).
+
+    data: of that kind; empty for "replay". whole: whether that takes all steps since the
+    environment was made, rather than its episode's. why_not: kind -> why it wasn't taken.
+    """
+
+    kind: str
+    data: bytes = b""
+    whole: bool = False
+    why_not: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Log:
+    """What brings an environment to where another one was.
+
+    start: what it begins with; None: made anew. events: native actions, and Resets. digest: of
+    what the last event brought.
+    """
+
+    start: Captured | None
+    events: list[Any]
+    digest: str
+
+
+class History:
+    """Of one instance. Not locked: the instance is."""
+
+    __slots__ = ("_captured", "_events", "_is_whole", "_life", "_since", "_start", "last", "note")
+
+    def __init__(self, action_space: Any) -> None:
+        each = batches.size_of(action_space) + _OVERHEAD
+        most = max(1, min(MOST_STEPS, MOST_BYTES // each))
+        # One more than is kept says that there were too many.
+        self._events: deque[Any] = deque(maxlen=most + 1)
+        self.note: Callable[[Any], None] = self._events.append
+        self._life = LIFE_BYTES // each
+        self._is_whole = True  # whether the events begin where `_start` does
+        self._start: Captured | None = None
+        self._captured: Captured | None = None  # the latest, and how many events came before it
+        self._since = 0
+        self.last: tuple[Any, ...] = ()
+
+    @staticmethod
+    def needs_random_state(seed: Any) -> bool:
+        """Whether a reset with this seed takes up where the environment's generators are."""
+        return None in seed if isinstance(seed, list) else seed is None
+
+    def reset(self, seed: Any, options: dict[str, Any] | None, random: Any = None) -> None:
+        """A reset has been made."""
+        begins = not (options and "reset_mask" in options)
+        portable = random is None or random["portable"]
+        if begins:
+            self._captured = None
+            most = self._life if portable else MOST_STEPS // 2
+            if len(self._events) > min(most, (self._events.maxlen or 0) // 2):
+                self._begin(None, [], False)
+        if options and len(to_msgpack(options)) > _LARGEST_OPTIONS:
+            options = {_TOO_LARGE: True}
+        self._events.append(Reset(seed, options, random, begins, portable))
+
+    def captured(self, captured: Captured) -> None:
+        """The environment's state is in other hands as well: `latest` may begin there."""
+        if captured.kind == "replay":
+            return
+        if self._overflown:
+            self._begin(captured, [], True)
+        self._captured, self._since = captured, len(self._events)
+
+    def resume(self, log: Log, last: tuple[Any, ...], whole: bool = False) -> None:
+        """Take up the history of another instance, whose state this one has got. whole: the log
+        has all since that was made."""
+        is_whole = log.start is not None or not (log.events and _begins(log.events[0], False))
+        self._begin(log.start, log.events, is_whole or whole)
+        self.last = last
+
+    def log(self, whole: bool = False, portable: bool = False) -> Log:
+        """From the beginning of the episode, or the `whole`. portable: all in it is data that a
+        client may have given. Raises Unsupported."""
+        if self._overflown:
+            most = (self._events.maxlen or 1) - 1
+            raise Unsupported(f"there are more than {most} steps to be made again")
+        events = list(self._events)
+        start = self._start
+        if not whole:
+            begun = [place for place, event in enumerate(events) if _begins(event, portable)]
+            if begun:
+                return self._log(None, events[begun[-1] :])
+        if not self._is_whole:
+            raise Unsupported("there are too many steps since it was made")
+        if portable and start is not None:
+            raise Unsupported("it began with a snapshot, in a state that isn't portable")
+        return self._log(start, events)
+
+    def latest(self, whole: bool = False) -> Log:
+        """From the latest snapshot, or else from the beginning. Raises Unsupported."""
+        if self._captured is None or self._overflown:
+            return self.log(whole)
+        return self._log(self._captured, list(self._events)[self._since :])
+
+    def _log(self, start: Captured | None, events: list[Any]) -> Log:
+        for event in events:
+            if isinstance(event, Reset) and event.options and _TOO_LARGE in event.options:
+                raise Unsupported(f"options of more than {_LARGEST_OPTIONS} bytes aren't kept")
+        return Log(start, events, digest_of(*self.last))
+
+    @property
+    def _overflown(self) -> bool:
+        return len(self._events) == self._events.maxlen
+
+    def _begin(self, start: Captured | None, events: list[Any], is_whole: bool) -> None:
+        self._events.clear()
+        self._events.extend(events)
+        self._start, self._is_whole = start, is_whole
+        self._captured, self._since = None, 0
+
+
+def _begins(event: Any, portable: bool) -> bool:
+    return isinstance(event, Reset) and event.begins and (event.portable or not portable)
+
+
+def digest_of(
+    observation: Any, reward: Any = None, terminated: Any = False, truncated: Any = False
+) -> str:
+    """A hash of what a call brought; observation as wire values. Equal for equal numbers, whether
+    they came one by one or in an array."""
+    ends = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
+    rewards = None if reward is None else np.asarray(reward, np.float64)
+    told = to_msgpack([observation, rewards, *ends])
+    return hashlib.sha256(told).hexdigest()

@@ -1,0 +1,57 @@
+"""An environment made again and brought, step by step, to where another one was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gym_http import randomness, spaces
+from gym_http.catalogue import Policy
+from gym_http.environments import Made, Recipe, make
+from gym_http.errors import GymHTTPError, Unsupported
+from gym_http.snapshots.history import Captured, Log, Reset, digest_of
+
+Restore = Callable[[Captured, Recipe, Policy], Made]
+
+
+def replay(log: Log, recipe: Recipe, policy: Policy, restore: Restore | None = None) -> Made:
+    """restore: of a log that starts with what was captured.
+
+    Raises Unsupported where the steps end elsewhere, or the environment raises; and what making
+    raises.
+    """
+    if log.start is None:
+        made = make(recipe, policy)
+    else:
+        assert restore is not None
+        made = restore(log.start, recipe, policy)
+    try:
+        outcome = _play(made.env, log.events)
+        if outcome is not None and _digest(made.env, *outcome) != log.digest:
+            raise Unsupported("made again, its episode's steps led elsewhere")
+    except BaseException as error:
+        made.env.close()
+        if isinstance(error, GymHTTPError) or not isinstance(error, (Exception, SystemExit)):
+            raise
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise Unsupported(f"made again, its episode's steps failed: {text}") from error
+    return made
+
+
+def begin(env: Any, reset: Reset) -> Any:
+    """A reset as it was made. Returns what it gives."""
+    if reset.random is not None:
+        randomness.set_random_state(env, reset.random, ours=not reset.portable)
+    return env.reset(seed=reset.seed, options=reset.options and {**reset.options})
+
+
+def _play(env: Any, events: list[Any]) -> Any:
+    """What the last event brought: observation, and of a step, reward and ends."""
+    outcome: Any = None
+    for event in events:
+        outcome = begin(env, event)[:1] if isinstance(event, Reset) else env.step(event)[:4]
+    return outcome
+
+
+def _digest(env: Any, observation: Any, *rest: Any) -> str:
+    return digest_of(spaces.encode(env.observation_space, observation), *rest)
