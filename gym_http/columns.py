@@ -56,6 +56,8 @@ class ColumnTape(Tape):
         )
         made, step, put, is_ending = 0, env.step, columns.put, ending.is_set
         notes = self.note if self.wanted["actions"] else None
+        observation: Any = None
+        remember = instance.history.note
         clock, timings = perf_counter, list[float]()
         took = timings.append
         try:
@@ -67,6 +69,7 @@ class ColumnTape(Tape):
                     observation, reward, terminated, truncated, _ = step(action)
                     took(env.took_s if foresees else clock() - begun)
                     put(made, observation, reward, terminated, truncated)
+                    remember(action)
                     made += 1
                     if is_ending():
                         break
@@ -78,6 +81,8 @@ class ColumnTape(Tape):
             if made:
                 _, rewards, terminated, truncated = columns.rows(made)
                 self._done = terminated | truncated
+                last = rewards[-1], terminated[-1], truncated[-1]
+                instance.history.last = instance.encode(observation), *(one.copy() for one in last)
                 progress.advance(rewards, self._done)
                 tally.made(progress.steps - steps, progress.episodes - episodes)
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from gym_http import spaces
 from gym_http.backends.contract import Backend, Foreseeing
-from gym_http.environments import Facts
+from gym_http.environments import Facts, Recipe
 from gym_http.errors import GymHTTPError
 from gym_http.progress import Progress
 from gym_http.recording.recorder import Recorder
 from gym_http.sequence import Sequence
+from gym_http.snapshots import History
 from gym_http.tally import Tally
 from gym_http.terms import Terms
 
+_NO_RECIPE = Recipe("")
 _NO_ENV: Any = None  # of one that has ended
 
 
@@ -35,6 +37,8 @@ class Instance:
     renewed: float = 0.0  # when a call on it last ended; monotonic seconds
     pending_seed: int | None = None  # given at create, for the first reset
     recorder: Recorder | None = None
+    recipe: Recipe = _NO_RECIPE
+    history: History = field(default_factory=History)
     sequence: Sequence = field(default_factory=Sequence)
     last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
     tally: Tally = field(default_factory=Tally)
@@ -108,6 +112,8 @@ class Instance:
             self,
             env=_NO_ENV,
             recorder=None,
+            recipe=_NO_RECIPE,
+            history=History(),
             progress=self.progress.totals(),
             terms=replace(self.terms, resources={}),
             closed=True,

@@ -13,6 +13,13 @@ class Created(Struct, frozen=True):
     warning: str | None
 
 
+class Taken(Struct, frozen=True):
+    """A snapshot. kind: "native", "copy" or "replay" (docs/snapshots.md)."""
+
+    snapshot_id: str
+    kind: str
+
+
 class Observed(Struct, frozen=True):
     """What reset answers. info_dropped: paths in info that could not be carried."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
+from gym_http import backends, randomness
 from gym_http.blame import environments_own_code, raise_blamed, refusal_of
 from gym_http.errors import ResetNeeded
 from gym_http.info import Told, owned, wire_info
@@ -23,12 +24,15 @@ def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Obse
     seed = instance.pending_seed if seed is None else seed
     seed, options = progress.reset_arguments(seed, options)
     with environments_own_code(instance.env_id, "reset", progress):
+        random = _random_state(instance, seed, options)
         with refusal_of(options, progress):
             # A copy: some take what they know out of it.
             value, info = env.reset(seed=seed, options=options and {**options})
         observation = instance.encode(value)
         carried = _told(instance, info)
     instance.pending_seed = None
+    instance.history.reset(seed, options, random)
+    instance.history.last = (observation,)
     begun = progress.begin(options)
     if instance.recorder is not None:
         instance.recorder.reset(begun)
@@ -55,12 +59,21 @@ def advance(instance: Instance, native: Any) -> Transition:
         told, dropped = _told(instance, info)
     except BaseException as error:
         raise_blamed(error, instance.env_id, "step", progress)
+    instance.history.note(native)
+    instance.history.last = observation, reward, terminated, truncated
     done = terminated | truncated
     stepped = progress.step(reward, done)
     instance.tally.made(progress.steps - steps, progress.episodes - episodes)
     if instance.recorder is not None:
         instance.recorder.step(stepped)
     return Transition(observation, reward, done, terminated, truncated, told, dropped)
+
+
+def _random_state(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Any:
+    """What the episode will begin with beside these, where they don't say all."""
+    if not instance.history.needs_random_state(seed) or (options and "reset_mask" in options):
+        return None
+    return backends.apply(instance.env, randomness.before_reset)
 
 
 def _told(instance: Instance, info: Any) -> tuple[dict[str, Any], list[str]]:

@@ -47,6 +47,15 @@ def random_state(env: Any) -> dict[str, Any]:
     return {"states": found, "portable": portable}
 
 
+def before_reset(env: Any) -> dict[str, Any] | None:
+    """The random state, or None where the environment doesn't let itself be looked at: no reset
+    shall fail by it."""
+    try:
+        return random_state(env)
+    except Exception:
+        return None
+
+
 def set_random_state(env: Any, state: Any, *, ours: bool = False) -> None:
     """Let an environment made in the same way have that random state. ours: it is from
     `random_state`, and not from a client. Raises BadValue for what isn't one of such an

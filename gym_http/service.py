@@ -21,17 +21,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, catalogue, monitor, playing, spaces
+from gym_http import __version__, catalogue, keeping, monitor, playing, spaces
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
 from gym_http.environments import Recipe
-from gym_http.errors import GymHTTPError, NotRenderable, NotStoppable
+from gym_http.errors import BadValue, GymHTTPError, NotRenderable, NotStoppable
 from gym_http.frames import present_frames
 from gym_http.ledger import Ledger
 from gym_http.making import make_instance
 from gym_http.metrics import Metrics
-from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Transition
+from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Taken, Transition
 from gym_http.places import Place
 from gym_http.reaper import Reaper
 from gym_http.recording import reader
@@ -41,6 +41,8 @@ from gym_http.rollout import rollout
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
 from gym_http.settings import Settings
+from gym_http.snapshots.form import Parsed, read
+from gym_http.snapshots.store import Snapshot, Snapshots
 from gym_http.tape import Plan
 from gym_http.terms import Terms
 
@@ -71,6 +73,7 @@ class Service:
         self._metrics = Metrics(self._registry)
         self.reaper = Reaper(self._registry)
         self._scoreboard = Scoreboard(self._settings.data_dir)
+        self._snapshots = Snapshots(self._settings.max_snapshots)
         self._closing = threading.Lock()
         self._ending = threading.Event()
         self.on_shutdown: Callable[[], None] | None = None  # set by who serves
@@ -87,12 +90,47 @@ class Service:
         Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing, UnsupportedSpace, TimedOut,
         BackendLost, TooManyInstances, ServerStopping.
         """
+        return self._create(recipe, seed, terms, None)
+
+    def create_from(
+        self,
+        snapshot_id: str | None,
+        form: Any = None,
+        seed: int | None = None,
+        terms: Terms | None = None,
+    ) -> Created:
+        """Build an environment in the state of a snapshot: of one that this server keeps, or of
+        one in the form that `snapshot_form` gives.
+
+        Raises UnknownSnapshot, Unsupported, BadValue, and what `create` raises.
+        """
+        if (snapshot_id is None) == (form is None):
+            raise BadValue("give either snapshot_id or snapshot")
+        kept = read(form) if snapshot_id is None else self._snapshots.get(snapshot_id)
+        return self._create(kept.recipe, seed, terms, kept)
+
+    def _create(
+        self,
+        recipe: Recipe,
+        seed: int | None,
+        terms: Terms | None,
+        kept: Snapshot | Parsed | None,
+    ) -> Created:
         terms = (terms or Terms()).settled(self._settings)
         with self._registry.places.one() as place:
-            return self._create(recipe, seed, terms, place)
+            return self._make(recipe, seed, terms, kept, place)
 
-    def _create(self, recipe: Recipe, seed: int | None, terms: Terms, place: Place) -> Created:
-        instance = make_instance(recipe, seed, terms, self._policy, self._settings, self._clock())
+    def _make(
+        self,
+        recipe: Recipe,
+        seed: int | None,
+        terms: Terms,
+        kept: Snapshot | Parsed | None,
+        place: Place,
+    ) -> Created:
+        instance = make_instance(
+            recipe, seed, terms, self._policy, self._settings, self._clock(), kept
+        )
         try:
             self._registry.add(instance, place)
         except GymHTTPError:
@@ -184,6 +222,23 @@ class Service:
             if any(frame is None for frame in frames):
                 raise NotRenderable(f"{instance.env_id} draws nothing in its render_mode")
             return frames
+
+    # ---- snapshots
+
+    def snapshot(self, instance_id: str) -> Taken:
+        """Keep the state that an instance is in, for `create_from`.
+
+        Raises UnknownInstance, Busy, ResetNeeded, Unsupported, EnvFailed.
+        """
+        with self._registry.lease(instance_id) as instance:
+            taken = keeping.take(instance, self._policy)
+        return Taken(self._snapshots.add(taken), taken.captured.kind)
+
+    def snapshot_form(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
+        """A snapshot of an instance, which may have ended, as plain values with arrays at the
+        leaves. Raises UnknownSnapshot, Unsupported."""
+        kept = self._snapshots.get(snapshot_id, instance_id)
+        return keeping.portable(kept, self._policy, self._settings)
 
     # ---- spaces
 

@@ -90,7 +90,7 @@ class Player:
 
     def again(self) -> Player:
         """Another, made again from the history alone."""
-        way = snapshots.replayable(self.recipe, POLICY)
+        way = snapshots.replayable(self.env, self.recipe, POLICY)
         log = self.history.log(way.whole)
         return self.twin(snapshots.make_again(log, self.recipe, POLICY))
 

@@ -94,12 +94,15 @@ class Links(unittest.TestCase):
         page = (ROOT / "docs" / "architecture.md").read_text()
         for path in (ROOT / "gym_http").rglob("*.py"):
             name = path.parent.name + "/" if path.name == "__init__.py" else path.name
-            if path.parent.name in ("recording", "scoreboard", "backends", "spaces", "remote"):
+            if path.parent.name in PACKAGES:
                 name = path.stem if path.name != "__init__.py" else name
             if name in ("gym_http/", "contract", "__main__.py"):
                 continue
             with self.subTest(module=str(path.relative_to(ROOT))):
                 self.assertIn(name, page)
+
+
+PACKAGES = ("recording", "scoreboard", "backends", "snapshots", "spaces", "remote")
 
 
 class Rooms(unittest.TestCase):

@@ -6,8 +6,10 @@ Another backend is a file here, with one function like `open_local`, and a row i
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from gym_http.backends.contract import Backend, Opened
+from gym_http import environments
+from gym_http.backends.contract import Backend, Build, Opened, There
 from gym_http.backends.local import open_local
 from gym_http.catalogue import Policy
 from gym_http.environments import Recipe
@@ -15,7 +17,7 @@ from gym_http.errors import DependencyMissing
 from gym_http.settings import Settings
 from gym_http.terms import Terms
 
-Open = Callable[[Recipe, Policy, Terms, Settings], Opened]
+Open = Callable[[Recipe, Policy, Terms, Settings, Build], Opened]
 
 
 def _process() -> Open:
@@ -38,15 +40,28 @@ BACKENDS: dict[str, Callable[[], Open]] = {
 }
 
 
-def make(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
+def make(
+    recipe: Recipe,
+    policy: Policy,
+    terms: Terms,
+    settings: Settings,
+    build: Build = environments.make,
+) -> Opened:
     """Make what `recipe` asks for, where the terms, which are settled, say.
 
-    Raises what environments.make raises, TimedOut and BackendLost.
+    build: is called there, and can be sent. Raises what it raises, TimedOut and BackendLost.
     """
     which = terms.backend or "local"
     if which not in BACKENDS:
         raise DependencyMissing(f"the backend {which!r} isn't there")
-    return BACKENDS[which]()(recipe, policy, terms, settings)
+    return BACKENDS[which]()(recipe, policy, terms, settings, build)
 
 
-__all__ = ["BACKENDS", "Backend", "Opened", "make"]
+def apply(backend: Backend, function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(env, *arguments)`, where the environment lives (`There.apply`)."""
+    if isinstance(backend, There):
+        return backend.apply(function, *arguments)
+    return function(backend, *arguments)
+
+
+__all__ = ["BACKENDS", "Backend", "Build", "Opened", "apply", "make"]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from gym_http.environments import Facts
+from gym_http.catalogue import Policy
+from gym_http.environments import Facts, Made, Recipe
+
+Build = Callable[[Recipe, Policy], Made]  # environments.make, or what restores a snapshot
 
 
 class Backend(Protocol):
@@ -29,6 +33,17 @@ class Backend(Protocol):
     def render(self) -> Any: ...
 
     def close(self) -> None: ...
+
+
+class There(ABC):
+    """A backend whose environment is called elsewhere than the backend: in another process, or on
+    a thread of its own."""
+
+    @abstractmethod
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """`function(env, *arguments)`, called where the environment lives. The function is one of
+        a module of ours; what it takes, returns or raises can be sent. It may take as long as
+        making the environment."""
 
 
 @runtime_checkable

@@ -4,12 +4,13 @@ make of the answers. How one asks there is the business of `process` and `ray`."
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
 
+from gym_http.backends.contract import There
 from gym_http.backends.tenant import Described, Failure, Steps
 from gym_http.environments import Facts, Recipe
 from gym_http.errors import BackendLost, TimedOut
@@ -22,7 +23,7 @@ MOST_AHEAD = 256  # steps in one go
 MOST_BYTES_AHEAD = 8 * 1024 * 1024  # of their observations
 
 
-class Elsewhere(ABC):
+class Elsewhere(There):
     """A backend whose environment a Tenant holds. Source: Backend, Foreseeing."""
 
     action_space: Any
@@ -33,6 +34,7 @@ class Elsewhere(ABC):
         self.env_id = recipe.env_id
         self.lost: BackendLost | TimedOut | None = None  # once there is no tenant any more
         self._limit_s = terms.step_timeout_s or None
+        self._make_limit_s = terms.make_timeout_s or None
         self._foreseen: deque[Any] = deque()  # actions
         self._stops = False
         self._ahead: deque[Any] = deque()  # outcomes
@@ -43,7 +45,7 @@ class Elsewhere(ABC):
         """The tenant's answer. limit_s: for all of it, or each of its `steps`. Raises TimedOut,
         BackendLost, after which there is no tenant."""
 
-    def leave(self) -> None:  # noqa: B027  # most have nothing to wait for
+    def leave(self) -> None:  # most have nothing to wait for
         """Give what held the environment, which is closed, time to go."""
 
     @abstractmethod
@@ -82,6 +84,9 @@ class Elsewhere(ABC):
 
     def render(self) -> Any:
         return self._asked("render")
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return raised(self.ask(self._make_limit_s, "apply", function, *arguments))
 
     def close(self) -> None:
         if self.lost is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gym_http import environments
-from gym_http.backends.contract import Opened
+from gym_http.backends.contract import Build, Opened
 from gym_http.backends.one_thread import OneThread, draws_with_opengl
 from gym_http.catalogue import Policy
 from gym_http.settings import Settings
@@ -11,16 +11,20 @@ from gym_http.terms import Terms
 
 
 def open_local(
-    recipe: environments.Recipe, policy: Policy, terms: Terms, settings: Settings
+    recipe: environments.Recipe,
+    policy: Policy,
+    terms: Terms,
+    settings: Settings,
+    build: Build = environments.make,
 ) -> Opened:
-    """Make the environment here. Raises what environments.make raises, and TimedOut.
+    """Make the environment here. Raises what `build` raises, and TimedOut.
 
     It is made on a thread that stays its own where it draws with OpenGL, or where somebody may
     stop waiting for it; any other is called on the caller's.
     """
     thread = OneThread(recipe.env_id)
     try:
-        facts = thread.make(lambda: environments.make(recipe, policy), terms.make_timeout_s or None)
+        facts = thread.make(lambda: build(recipe, policy), terms.make_timeout_s or None)
     except BaseException:
         thread.abandon()
         raise

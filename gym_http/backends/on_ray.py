@@ -15,7 +15,8 @@ import sys
 import time
 from typing import Any
 
-from gym_http.backends.contract import Opened
+from gym_http import environments
+from gym_http.backends.contract import Build, Opened
 from gym_http.backends.elsewhere import CLOSE_S, Elsewhere, raised
 from gym_http.backends.line import Broken, Late
 from gym_http.backends.ray_driver import (
@@ -40,8 +41,14 @@ _OWN = ("num_cpus", "num_gpus", "memory")
 _TAKEN = {"CPU": "num_cpus", "GPU": "num_gpus", "object_store_memory": "memory"}
 
 
-def open_ray(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
-    """Make the environment in a new actor. Raises what environments.make raises, BadValue,
+def open_ray(
+    recipe: Recipe,
+    policy: Policy,
+    terms: Terms,
+    settings: Settings,
+    build: Build = environments.make,
+) -> Opened:
+    """Make the environment in a new actor. Raises what `build` raises, BadValue,
     TimedOut, BackendLost. The time that it takes to start Ray isn't part of make_timeout_s."""
     demand = checked_demand(terms.resources)
     if importlib.util.find_spec("ray") is None:
@@ -53,7 +60,8 @@ def open_ray(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -
         )
     backend = RayBackend(recipe, terms, drivers.of(settings.ray_address))
     try:
-        described = raised(backend.make(demand, terms.make_timeout_s or None, recipe, policy))
+        limit_s = terms.make_timeout_s or None
+        described = raised(backend.make(demand, limit_s, recipe, policy, build))
         return Opened(backend, backend.describe(described))
     except BaseException:
         backend.end()

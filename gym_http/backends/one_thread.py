@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FuturesTimeout
 from contextlib import suppress
 from typing import Any
 
-from gym_http.backends.contract import Backend
+from gym_http.backends.contract import Backend, There
 from gym_http.errors import TimedOut
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def draws_with_opengl(env: Any) -> bool:
     )
 
 
-class OneThread:
+class OneThread(There):
     """A thread for an environment, which is made on it too, and then a backend around it. Source:
     Backend.
 
@@ -55,6 +55,7 @@ class OneThread:
         self._env_id = env_id
         self.env: Backend | None = None
         self._limit_s: float | None = None
+        self._make_limit_s: float | None = None
         self._given_up: TimedOut | None = None
         self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
         self._calls = queue.SimpleQueue()
@@ -63,6 +64,7 @@ class OneThread:
 
     def make(self, build: Callable[[], tuple[Backend, Any]], limit_s: float | None) -> Any:
         """Build the environment. Returns what comes with it. Raises TimedOut."""
+        self._make_limit_s = limit_s
         return self._there("make", lambda: self._built(build), limit_s)
 
     def hold(self, limit_s: float | None) -> OneThread:
@@ -97,6 +99,10 @@ class OneThread:
     def render(self) -> Any:
         assert self.env is not None
         return self._there("render", self.env.render, self._limit_s)
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        env = self.env
+        return self._there("snapshot", lambda: function(env, *arguments), self._make_limit_s)
 
     def close(self) -> None:
         if self._given_up is not None:  # its thread will see to it, if it comes back

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from gym_http import forking
-from gym_http.backends.contract import Opened
+from gym_http import environments, forking
+from gym_http.backends.contract import Build, Opened
 from gym_http.backends.elsewhere import Elsewhere, raised
 from gym_http.backends.line import Broken, Late, Line, Memory
 from gym_http.backends.tenant import Failure
@@ -37,12 +37,17 @@ REAP_S = 5.0  # that a killed process may take to be gone
 LEAVE_S = 1.0  # that one may take to end by itself, with what its libraries do then
 
 
-def open_process(recipe: Recipe, policy: Policy, terms: Terms, settings: Settings) -> Opened:
-    """Make the environment in a new process. Raises what environments.make raises, TimedOut,
-    BackendLost."""
+def open_process(
+    recipe: Recipe,
+    policy: Policy,
+    terms: Terms,
+    settings: Settings,
+    build: Build = environments.make,
+) -> Opened:
+    """Make the environment in a new process. Raises what `build` raises, TimedOut, BackendLost."""
     backend = ProcessBackend(recipe, terms, settings.worker_memory_bytes)
     try:
-        described = raised(backend.ask(terms.make_timeout_s or None, "make", recipe, policy))
+        described = raised(backend.ask(terms.make_timeout_s or None, "make", recipe, policy, build))
         return Opened(backend, backend.describe(described))
     except BaseException:
         backend.end()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gym_http import catalogue, environments
+from gym_http.backends.contract import Build
 from gym_http.catalogue import Policy
 from gym_http.environments import Facts, Recipe
 from gym_http.errors import GymHTTPError, MakeFailed
@@ -59,10 +60,10 @@ class Tenant:
         except BaseException as error:
             return failure_of(error)
 
-    def make(self, recipe: Recipe, policy: Policy) -> Described:
+    def make(self, recipe: Recipe, policy: Policy, build: Build = environments.make) -> Described:
         catalogue.import_modules(policy.imports)
         try:
-            self._env, facts = environments.make(recipe, policy)
+            self._env, facts = build(recipe, policy)
         except (GymHTTPError, MemoryError):
             raise
         except BaseException as error:  # nobody presses Ctrl-C here
@@ -98,6 +99,9 @@ class Tenant:
             return self._env.render()
         except NotImplementedError:
             return None
+
+    def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(self._env, *arguments)
 
     def close(self) -> None:
         if self._env is not None:

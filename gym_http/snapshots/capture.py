@@ -3,6 +3,7 @@
 "native"    the emulator's own state and all else, as data (`native`)
 "copy"      a pickle that the server made and keeps (`copies`)
 "replay"    nothing: it is made again from its history (`replay`)
+"foreign"   a native state that a client sent
 
 These are called where the environment lives; what they take and return can be sent.
 """
@@ -46,20 +47,20 @@ def capture(env: Any, recipe: Recipe, policy: Policy) -> Captured:
 def restore(captured: Captured, recipe: Recipe, policy: Policy) -> Made:
     """An environment in the state that was captured, which isn't "replay". Raises Unsupported, and
     what making raises."""
-    if captured.kind == "native":
-        return native.restore(captured.data, recipe, policy)
+    if captured.kind in ("native", "foreign"):
+        return native.restore(captured.data, recipe, policy, ours=captured.kind == "native")
     if captured.kind == "copy":
         env = copies.restore(captured.data)
         return Made(env, facts_of(env, recipe, policy))
     raise Unsupported(f"a snapshot of the kind {captured.kind!r} holds no state")
 
 
-def replayable(recipe: Recipe, policy: Policy) -> Captured:
-    """Of the kind "replay". Raises Unsupported."""
+def replayable(env: Any, recipe: Recipe, policy: Policy) -> Captured:
+    """Of the kind "replay", whatever others there are. Raises Unsupported."""
     for kind in probe.REPLAYS:
         doubt = probe.doubt(kind, recipe, policy, _capture, _restored)
         if not doubt:
-            return _capture(kind, None)
+            return _capture(kind, env)
     raise Unsupported(doubt)
 
 
@@ -75,7 +76,8 @@ def _capture(kind: str, env: Any) -> Captured:
         raise Unsupported("its environments live in processes of their own")
     try:
         if kind == "native":
-            return Captured(kind, native.capture(env))
+            portable = set(native.emulators(env)) == {"mujoco"}  # only numbers, each looked at
+            return Captured(kind, native.capture(env), portable)
         if kind == "copy":
             return Captured(kind, copies.capture(env))
     except GymHTTPError:

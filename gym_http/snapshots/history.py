@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ _LARGEST_OPTIONS = 65536  # bytes
 _TOO_LARGE = "\0too large"  # in place of options
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Reset:
     """One that was made.
 
@@ -52,14 +52,20 @@ class Reset:
 class Captured:
     """The state of an environment, by one of three kinds (`snapshots.capture`).
 
-    data: of that kind; empty for "replay". whole: whether that takes all steps since the
+    data: of that kind; empty for "replay". portable: whether a client may have it, and send it
+    back. whole: whether that takes all steps since the
     environment was made, rather than its episode's. why_not: kind -> why it wasn't taken.
     """
 
     kind: str
     data: bytes = b""
+    portable: bool = False
     whole: bool = False
     why_not: dict[str, str] = field(default_factory=dict)
+
+
+class Digest(str):
+    """In place of what it is of, where that isn't known."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,20 @@ class Log:
 class History:
     """Of one instance. Not locked: the instance is."""
 
-    __slots__ = ("_captured", "_events", "_is_whole", "_life", "_since", "_start", "last", "note")
+    __slots__ = (
+        "_captured",
+        "_events",
+        "_is_whole",
+        "_latest",
+        "_life",
+        "_since",
+        "_start",
+        "last",
+        "note",
+    )
 
-    def __init__(self, action_space: Any) -> None:
-        each = batches.size_of(action_space) + _OVERHEAD
+    def __init__(self, action_space: Any = None) -> None:
+        each = _OVERHEAD + (0 if action_space is None else batches.size_of(action_space))
         most = max(1, min(MOST_STEPS, MOST_BYTES // each))
         # One more than is kept says that there were too many.
         self._events: deque[Any] = deque(maxlen=most + 1)
@@ -91,7 +107,8 @@ class History:
         self._start: Captured | None = None
         self._captured: Captured | None = None  # the latest, and how many events came before it
         self._since = 0
-        self.last: tuple[Any, ...] = ()
+        self._latest: dict[bool, Reset] = {}  # that begins; portable or not -> which
+        self.last: tuple[Any, ...] = ()  # or only the digest of it
 
     @staticmethod
     def needs_random_state(seed: Any) -> bool:
@@ -109,7 +126,10 @@ class History:
                 self._begin(None, [], False)
         if options and len(to_msgpack(options)) > _LARGEST_OPTIONS:
             options = {_TOO_LARGE: True}
-        self._events.append(Reset(seed, options, random, begins, portable))
+        made = Reset(seed, options, random, begins, portable)
+        if begins:
+            self._supersede(made)
+        self._events.append(made)
 
     def captured(self, captured: Captured) -> None:
         """The environment's state is in other hands as well: `latest` may begin there."""
@@ -119,12 +139,25 @@ class History:
             self._begin(captured, [], True)
         self._captured, self._since = captured, len(self._events)
 
-    def resume(self, log: Log, last: tuple[Any, ...], whole: bool = False) -> None:
-        """Take up the history of another instance, whose state this one has got. whole: the log
-        has all since that was made."""
-        is_whole = log.start is not None or not (log.events and _begins(log.events[0], False))
-        self._begin(log.start, log.events, is_whole or whole)
-        self.last = last
+    def passed_on(self) -> History:
+        """For another instance, whose environment stands where this one's does."""
+        other = History()
+        other._events = deque(maxlen=self._events.maxlen)
+        other.note = other._events.append
+        for event in self._events:
+            copied = replace(event) if isinstance(event, Reset) else event
+            other.note(copied)
+            if isinstance(copied, Reset) and copied.begins:
+                other._latest[copied.portable] = copied
+        other._life, other._is_whole, other._start = self._life, self._is_whole, self._start
+        other.last = self.last
+        return other
+
+    def take(self, log: Log) -> None:
+        """Begin where the log ends. That it is of all since the environment was made is so here: it
+        was made by it."""
+        self._begin(log.start, log.events, True)
+        self.last = (Digest(log.digest),)
 
     def log(self, whole: bool = False, portable: bool = False) -> Log:
         """From the beginning of the episode, or the `whole`. portable: all in it is data that a
@@ -154,17 +187,27 @@ class History:
         for event in events:
             if isinstance(event, Reset) and event.options and _TOO_LARGE in event.options:
                 raise Unsupported(f"options of more than {_LARGEST_OPTIONS} bytes aren't kept")
-        return Log(start, events, digest_of(*self.last))
+        is_digest = len(self.last) == 1 and isinstance(self.last[0], Digest)
+        return Log(start, events, self.last[0] if is_digest else digest_of(*self.last))
 
     @property
     def _overflown(self) -> bool:
         return len(self._events) == self._events.maxlen
+
+    def _supersede(self, made: Reset) -> None:
+        """Let go of random states, which may be large, that no log begins with any more."""
+        for portable in (False, True) if made.portable else (False,):
+            old = self._latest.pop(portable, None)
+            if old is not None and old is not self._events[0]:
+                old.random, old.begins = None, False
+        self._latest[made.portable] = made
 
     def _begin(self, start: Captured | None, events: list[Any], is_whole: bool) -> None:
         self._events.clear()
         self._events.extend(events)
         self._start, self._is_whole = start, is_whole
         self._captured, self._since = None, 0
+        self._latest.clear()
 
 
 def _begins(event: Any, portable: bool) -> bool:

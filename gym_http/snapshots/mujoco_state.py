@@ -38,7 +38,7 @@ def take(model: Any, data: Any, told: Any, ours: bool) -> None:
     if model.npluginstate or model.nhistory:  # numbers that aren't only numbers
         raise Unsupported("the state of a model with plugins or delays isn't carried")
     if told.get("model") != _fingerprint(model):
-        raise Unsupported("it is of another model")
+        raise Unsupported("it is of another model, or of another version of MuJoCo")
     computed = told.get("computed")
     shapes = _computed(model)
     if not isinstance(computed, dict) or computed.keys() != shapes.keys():
@@ -115,8 +115,8 @@ def _names(kind: type) -> tuple[str, ...]:
 
 
 def _fingerprint(model: Any) -> str:
-    """Of all the numbers in a model: some environments change theirs."""
-    digest = hashlib.sha256()
+    """Of MuJoCo's version, and all the numbers in a model: some environments change theirs."""
+    digest = hashlib.sha256(_engine()[0].__version__.encode())
     for part in (model, model.opt):
         for name in _names(part.__class__):
             value = getattr(part, name, None)

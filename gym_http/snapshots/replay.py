@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from gym_http import randomness, spaces
 from gym_http.catalogue import Policy
 from gym_http.environments import Made, Recipe, make
 from gym_http.errors import GymHTTPError, Unsupported
 from gym_http.snapshots.history import Captured, Log, Reset, digest_of
+from gym_http.spaces import batches
+
+
+class Actions:
+    """Some that a client sent, to be decoded once there is a space to decode them by."""
+
+    def __init__(self, where: str, wire: Any) -> None:
+        """where: what a refusal calls them."""
+        self._where = where
+        self._wire = wire
+
+    def decoded(self, space: Any) -> Sequence[Any] | np.ndarray:
+        """Raises BadValue."""
+        return batches.decode_each(self._where, space, self._wire)
+
+
+def decoded(events: list[Any], space: Any) -> Iterator[Any]:
+    """Native actions, and Resets. Raises BadValue."""
+    for event in events:
+        if isinstance(event, Actions):
+            yield from event.decoded(space)
+        else:
+            yield event
+
 
 Restore = Callable[[Captured, Recipe, Policy], Made]
 
@@ -26,7 +52,7 @@ def replay(log: Log, recipe: Recipe, policy: Policy, restore: Restore | None = N
         assert restore is not None
         made = restore(log.start, recipe, policy)
     try:
-        outcome = _play(made.env, log.events)
+        outcome = _play(made.env, decoded(log.events, made.env.action_space))
         if outcome is not None and _digest(made.env, *outcome) != log.digest:
             raise Unsupported("made again, its episode's steps led elsewhere")
     except BaseException as error:
@@ -45,7 +71,7 @@ def begin(env: Any, reset: Reset) -> Any:
     return env.reset(seed=reset.seed, options=reset.options and {**reset.options})
 
 
-def _play(env: Any, events: list[Any]) -> Any:
+def _play(env: Any, events: Iterator[Any]) -> Any:
     """What the last event brought: observation, and of a step, reward and ends."""
     outcome: Any = None
     for event in events:

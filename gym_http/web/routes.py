@@ -46,9 +46,12 @@ def route(method: str, path: str, reply: Any, **declared: Any) -> Callable[[Any]
 
 @route("POST", "/v1/envs/", schema.CreateReply, body=schema.CreateBody)
 def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
-    """Make an environment."""
+    """Make an environment, also in the state of a snapshot."""
+    kept = body.snapshot_id is not None or body.snapshot is not None
+    if body.env_id is None and not kept:
+        raise MissingParameter("env_id")
     recipe = Recipe(
-        body.env_id,
+        body.env_id or "",
         body.engine,
         body.kwargs or {},
         body.render_mode,
@@ -66,10 +69,16 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
         body.make_timeout_s,
         body.lease_s,
     )
-    made = service.create(recipe, seed_of(body.seed), terms)
+    seed = seed_of(body.seed)
+    if not kept:
+        made = service.create(recipe, seed, terms)
+    elif recipe == Recipe(""):
+        made = service.create_from(body.snapshot_id, body.snapshot, seed, terms)
+    else:
+        raise BadValue("a snapshot says what it is of: env_id and its like don't go with it")
     return schema.CreateReply(
         made.instance_id,
-        UNSET if made.env_id == body.env_id else made.env_id,
+        UNSET if made.env_id == body.env_id or kept else made.env_id,
         made.warning or UNSET,
     )
 
@@ -98,6 +107,24 @@ def env_close(service: Service, instance_id: str) -> schema.NothingReply:
     """End an instance."""
     service.close(instance_id)
     return schema.NothingReply()
+
+
+# ---- snapshots
+
+
+@route("POST", ENV + "snapshot/", schema.SnapshotReply)
+def env_snapshot(service: Service, instance_id: str) -> schema.SnapshotReply:
+    """Keep the state that the environment is in."""
+    taken = service.snapshot(instance_id)
+    return schema.SnapshotReply(taken.snapshot_id, taken.kind)
+
+
+@route("GET", ENV + "snapshot/<snapshot_id>/", schema.PortableSnapshotReply)
+def env_snapshot_get(
+    service: Service, instance_id: str, snapshot_id: str
+) -> schema.PortableSnapshotReply:
+    """Give a snapshot to keep, and to be sent back."""
+    return schema.PortableSnapshotReply(**service.snapshot_form(instance_id, snapshot_id))
 
 
 # ---- an environment's life

@@ -29,7 +29,12 @@ class Body(msgspec.Struct):
 
 
 class CreateBody(Body):
-    env_id: str
+    """env_id, or one of snapshot_id and snapshot."""
+
+    needed = True
+    arrays = frozenset({"snapshot"})
+
+    env_id: str | None = None
     seed: Integer | None = None
     engine: str | None = None
     kwargs: dict[str, Any] | None = None
@@ -43,6 +48,8 @@ class CreateBody(Body):
     step_timeout_s: float | int | None = None
     make_timeout_s: float | int | None = None
     lease_s: float | int | None = None
+    snapshot_id: str | None = None
+    snapshot: Any = None
 
 
 class Numbered(Body, kw_only=True):
@@ -110,6 +117,29 @@ class CreateReply(msgspec.Struct):
     instance_id: str
     env_id: str | UnsetType = UNSET
     warning: str | UnsetType = UNSET
+
+
+class SnapshotReply(msgspec.Struct):
+    """kind: how its state is kept, "native", "copy" or "replay"."""
+
+    snapshot_id: str
+    kind: str
+
+
+class PortableSnapshotReply(msgspec.Struct):
+    """A snapshot as POST /v1/envs/ takes it, under `snapshot`. state is of the kind "native";
+    events and digest are of "replay"."""
+
+    format: str
+    version: int
+    kind: str
+    recipe: dict[str, Any]
+    engine_version: str
+    progress: dict[str, Any]
+    sampling: str
+    state: str | UnsetType = UNSET
+    events: list[dict[str, Any]] | UnsetType = UNSET
+    digest: str | UnsetType = UNSET
 
 
 class ListReply(msgspec.Struct):
