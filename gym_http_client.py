@@ -131,7 +131,7 @@ class Client:
 
     def env_create(
         self,
-        env_id: str,
+        env_id: str | None,
         *,
         seed: int | None = None,
         engine: str | None = None,
@@ -146,6 +146,8 @@ class Client:
         step_timeout_s: float | None = None,
         make_timeout_s: float | None = None,
         lease_s: float | None = None,
+        snapshot_id: str | None = None,
+        snapshot: dict[str, Any] | None = None,
     ) -> str:
         """Make an environment and return its instance_id.
 
@@ -164,6 +166,8 @@ class Client:
         lease_s: end it after so many seconds without a call on it, as when this client has died;
             later calls raise ServerError "evicted". Every call renews it, `env_info` too. 0 is for
             ever; None takes the server's --idle-timeout.
+        snapshot_id, snapshot: begin in the state that `env_snapshot` kept, or `env_snapshot_get`
+            gave; then env_id is None, and what else says how to make it is left out.
         Warns with a UserWarning where another version serves a retired id.
         """
         reply = self._post(
@@ -183,6 +187,8 @@ class Client:
                 "step_timeout_s": step_timeout_s,
                 "make_timeout_s": make_timeout_s,
                 "lease_s": lease_s,
+                "snapshot_id": snapshot_id,
+                "snapshot": snapshot,
             },
         )
         if "warning" in reply:
@@ -201,6 +207,18 @@ class Client:
         """End an instance, and the recording on it."""
         self._post(self._env(instance_id, "close/"), {})
         self._counts.by_instance.pop(str(instance_id), None)
+
+    # ---- snapshots
+
+    def env_snapshot(self, instance_id: str) -> str:
+        """Keep the state that an environment is in, and return its snapshot_id, for `env_create`.
+        The server keeps the last 256 or so; they outlive the instance, but not the server."""
+        return self._post(self._env(instance_id, "snapshot/"), {})["snapshot_id"]
+
+    def env_snapshot_get(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
+        """A snapshot to keep, as JSON say, and to give to `env_create`, of any server."""
+        quoted = quote(str(snapshot_id), safe="")
+        return self._get(self._env(instance_id, f"snapshot/{quoted}/"))
 
     # ---- an environment's life
 

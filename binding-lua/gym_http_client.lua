@@ -383,10 +383,11 @@ end
 -- kwargs, for the environment's constructor; render_mode; max_episode_steps. num_envs, vectorization
 -- and autoreset make a vector environment: observations, rewards and ends are then lists of num_envs.
 -- backend, "local", "process" or "ray" (with its resources); step_timeout_s, make_timeout_s and
--- lease_s, after which it is given up, or ended where nobody calls.
+-- lease_s, after which it is given up, or ended where nobody calls. With env_id nil, snapshot_id or
+-- snapshot: it begins in the state that env_snapshot kept, or env_snapshot_get gave.
 function Client:env_create(env_id, options)
   local names = "seed engine kwargs render_mode max_episode_steps num_envs vectorization autoreset "
-    .. "backend resources step_timeout_s make_timeout_s lease_s"
+    .. "backend resources step_timeout_s make_timeout_s lease_s snapshot_id snapshot"
   local body = { env_id = env_id }
   local reply, message, code = post(self, "/v1/envs/", with_options(body, options, names))
   if not reply then return nil, message, code end
@@ -404,6 +405,18 @@ function Client:env_close(instance_id)
   local reply, message, code = post(self, env(instance_id, "close/"), {})
   if reply then self.counts[tostring(instance_id)] = nil end
   return succeeded(reply, message, code)
+end
+
+-- ---- snapshots
+
+--- Keep the state that an environment is in. Returns its snapshot_id, for env_create.
+function Client:env_snapshot(instance_id)
+  return pick("snapshot_id", post(self, env(instance_id, "snapshot/"), {}))
+end
+
+--- A snapshot to keep, and to give to env_create, of any server.
+function Client:env_snapshot_get(instance_id, snapshot_id)
+  return get(self, env(instance_id, "snapshot/" .. percent_encode(snapshot_id) .. "/"))
 end
 
 -- ---- an environment's life

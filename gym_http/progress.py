@@ -113,7 +113,8 @@ class Progress:
         self.was_reset, self._stopped = True, ENDED if told["ended"] else None
         self.steps, self.episodes = _count(told, "steps"), _count(told, "episodes")
         self.last_length = None if told.get("last_length") is None else _count(told, "last_length")
-        self.last_return = None if self.last_length is None else _number(told, "last_return")
+        last_return = _number(told, "last_return")
+        self.last_return = None if self.last_length is None else last_return
         self._length, self._reward = _count(told, "length"), _number(told, "return")
 
     @property

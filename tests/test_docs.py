@@ -36,6 +36,7 @@ class Protocol(unittest.TestCase):
         sections = dict(re.findall(r"^### ([^\n]*)\n(.*?)(?=^##|\Z)", PROTOCOL, re.M | re.S))
         for route in ROUTES:
             path = route.path.replace("<instance_id>", "ID").replace("<path:x>", "X")
+            path = path.replace("<snapshot_id>", "SNAPSHOT_ID")
             if path.endswith("/contains/") and route.method == "GET":
                 continue  # Lua's slip
             whole = re.compile(rf"(?<!\S){re.escape(path.rstrip('/'))}/?(?![\w/])")

@@ -224,7 +224,7 @@ class Negotiation(ServerCase):
 
 
 class SameValues(ServerCase):
-    OWN = ("instance_id", "created", "last_used", "monitor")
+    OWN = ("instance_id", "created", "last_used", "monitor", "snapshot_id", "sampling")
 
     def test_every_route(self):
         """On twins, asked in lockstep in the two encodings."""
@@ -237,6 +237,8 @@ class SameValues(ServerCase):
             "POST reset/": {"seed": 4},
             "POST rollout/": {"actions": [action], "on_done": "reset"},
             "POST step/": {"action": action},
+            "POST snapshot/": None,
+            "GET snapshot/<snapshot_id>/": None,
             "POST monitor/close/": {},
             "POST observation_space/contains/": {"value": action},
             "POST /v1/upload/": [{"training_dir": place, "api_key": "k"} for place in dirs],
@@ -247,6 +249,7 @@ class SameValues(ServerCase):
             "GET /v1/scoreboard/": None,
             "POST close/": {},
         }
+        ids = {}
         known = {f"{route.method} {route.path}" for route in ROUTES}
         known -= {"POST /v1/shutdown/", "GET /metrics/"}
         self.assertEqual(
@@ -261,9 +264,11 @@ class SameValues(ServerCase):
                     where = path if path.startswith("/") else f"{twins[which]}/{path}"
                     if "sample" in path:  # of spaces that the twins don't share
                         where = f"{create(self.server, 'Pendulum-v1', seed=1)}/{path}"
+                    where = where.replace("<snapshot_id>", ids.get(which, ""))
                     given = body[which] if isinstance(body, list) else body
                     status, kind, reply = ask(method, where, given, name, name)
                     self.assertEqual((status, kind), (400 if line in failing else 200, name))
+                    ids[which] = reply.get("snapshot_id", ids.get(which, ""))
                     values = msgspec.json.decode(to_json(reply))
                     seen.append({k: v for k, v in values.items() if k not in self.OWN})
                 self.assertEqual(*seen)

@@ -19,7 +19,7 @@ class Declarations(unittest.TestCase):
         kinds = {kind for route in ROUTES for kind in (route.body, route.query, route.reply)}
         structs = [kind for kind in kinds if inspect.isclass(kind) and kind is not dict]
         _, schemas = msgspec.json.schema_components(structs)
-        self.assertEqual(schemas["CreateBody"]["required"], ["env_id"])
+        self.assertEqual(schemas["MonitorStartBody"]["required"], ["directory"])
         self.assertEqual(
             set(schemas["StepReply"]["properties"]) & {"done", "reward"}, {"done", "reward"}
         )
