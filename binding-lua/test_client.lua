@@ -188,6 +188,24 @@ gives({ { steps = 1 } }, client:env_rollout(roll, { 1 }, { fields = {} }))
 made = client:env_rollout(roll, nil, { sample = 200, on_done = "reset", fields = { "actions" } })
 gives({ 200, 200, nil }, made.steps, #made.actions, made.rewards)
 
+-- ---- snapshots
+
+refuses("reset_needed", "not been reset", client:env_snapshot(client:env_create("Pendulum-v1")))
+local swing = client:env_create("Pendulum-v1")
+client:env_reset(swing)
+client:env_step(swing, { 0.1 })
+local snapshot_id = client:env_snapshot(swing)
+local kept = client:env_snapshot_get(swing, snapshot_id)
+refuses("unknown_snapshot", "unknown", client:env_snapshot_get(swing, "no such?ü"))
+refuses("bad_value", "", client:env_create("Pendulum-v1", { snapshot_id = snapshot_id }))
+local copies = {
+  client:env_create(nil, { snapshot_id = snapshot_id }),
+  client:env_create(nil, { snapshot = kept }),
+}
+local next_one = client:env_step(swing, { 0.7 })
+gives({ next_one }, (client:env_step(copies[1], { 0.7 })))
+gives({ next_one }, (client:env_step(copies[2], { 0.7 })))
+
 -- ---- spaces
 
 gives({ { name = "Discrete", n = 2, start = 0, dtype = "int64" } }, client:env_action_space_info(cart))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-_INNER = ("env", "gym_env")  # what wrappers call it, and Shimmy's adapter
-
 
 def layers(env: Any) -> list[Any]:
     """The environment and all that are in it, outermost first; those of a vector's environments
@@ -16,13 +14,11 @@ def layers(env: Any) -> list[Any]:
         layer = waiting.pop()
         found.append(layer)
         own = getattr(layer, "__dict__", {})
-        for name in _INNER:
-            inner = own.get(name)
-            if hasattr(inner, "step"):
-                waiting.append(inner)
-                break
-        else:
-            envs = own.get("envs")
+        inner = own["env"] if "env" in own else own.get("gym_env")  # Shimmy's adapter
+        if inner is not None and hasattr(inner, "step"):
+            waiting.append(inner)
+        elif "envs" in own:
+            envs = own["envs"]
             if isinstance(envs, (list, tuple)) and all(hasattr(one, "step") for one in envs):
                 waiting.extend(reversed(envs))
     return found

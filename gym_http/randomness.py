@@ -1,4 +1,7 @@
-"""The random state of an environment and of a space, as plain values, and back.
+"""The random state of an environment and of a space, and back.
+
+It is read before each episode that begins without a seed, so that it is kept as NumPy gives it;
+`plain` makes what MessagePack carries of it.
 
 What counts is what the layers of an environment keep as attributes: NumPy's generators, Python's
 `random.Random`, spaces that have been drawn from. What a generator is hidden in deeper, or the
@@ -9,11 +12,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from gymnasium import Space
+from gymnasium import Space, spaces
 
 from gym_http import importing
 from gym_http.errors import BadValue, shown
@@ -22,6 +24,10 @@ from gym_http.layers import layers
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _LAST_PLACE = {"pos": 624, "buffer_pos": 4}  # C reads from these places unlooked
 ALE = "ALEInterface"
+_MOST_KINDS = 10_000  # of attributes, that are remembered
+_readers: dict[type, Any] = {}  # class -> what reads its random state, or None
+_NONE: dict[str, Any] = {}
+_LEAVES = {spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary}
 
 
 def random_state(env: Any) -> dict[str, Any]:
@@ -38,8 +44,9 @@ def random_state(env: Any) -> dict[str, Any]:
     portable = True
     for index, layer in enumerate(layers(env)):
         _awaken(layer)
-        for name, value in getattr(layer, "__dict__", {}).items():
-            turn = _reader(value.__class__)
+        for name, value in getattr(layer, "__dict__", _NONE).items():
+            kind = value.__class__
+            turn = _readers[kind] if kind in _readers else _reader(kind)
             if turn is not None:
                 told = turn(value)
                 found.append([index, name, told])
@@ -127,7 +134,7 @@ def _set(layer: Any, name: str, plain: Any, ours: bool) -> None:
 
 
 def _generator(value: np.random.Generator) -> Any:
-    return _plain(value.bit_generator.state)
+    return value.bit_generator.state
 
 
 def _set_generator(value: np.random.Generator, plain: Any) -> None:
@@ -141,7 +148,7 @@ def _set_generator(value: np.random.Generator, plain: Any) -> None:
 
 
 def _legacy(value: np.random.RandomState) -> Any:
-    return _plain(value.get_state(legacy=False))
+    return value.get_state(legacy=False)
 
 
 def _set_legacy(value: np.random.RandomState, plain: Any) -> None:
@@ -165,6 +172,8 @@ def _set_python(value: random.Random, plain: Any) -> None:
 
 def _drawn(space: Space[Any]) -> Any:
     """Of the parts that have been drawn from."""
+    if type(space) in _LEAVES and space._np_random is None:
+        return [None]
     return [
         None if part._np_random is None else _generator(part._np_random) for part in _parts(space)
     ]
@@ -198,9 +207,9 @@ def _set_emulator(env: Any, plain: Any, ours: bool) -> None:
     env.load_game()
 
 
-@lru_cache(maxsize=1024)
 def _reader(kind: type) -> Any:
     """What reads an attribute of that class; None for the many that have no random state."""
+    found: Any = _emulator if kind.__name__ == ALE else None
     for base, turn in (
         (np.random.Generator, _generator),
         (np.random.RandomState, _legacy),
@@ -208,8 +217,10 @@ def _reader(kind: type) -> Any:
         (Space, _drawn),
     ):
         if issubclass(kind, base):
-            return turn
-    return _emulator if kind.__name__ == ALE else None
+            found = turn
+    if len(_readers) < _MOST_KINDS:
+        _readers[kind] = found
+    return found
 
 
 def _parts(space: Space[Any]) -> Iterator[Space[Any]]:
@@ -229,9 +240,19 @@ def _parts(space: Space[Any]) -> Iterator[Space[Any]]:
 # ---- a generator's state as plain values: its integers, of up to 128 bits, as text
 
 
-def _plain(state: Any) -> Any:
+def plain(state: Any) -> Any:
+    """A random state, of an environment or a space, as MessagePack carries it. What is set takes
+    it as well."""
+    if isinstance(state, dict) and "bit_generator" in state:
+        return _texts(state)
     if isinstance(state, dict):
-        return {key: _plain(value) for key, value in state.items()}
+        return {key: plain(value) for key, value in state.items()}
+    return [plain(item) for item in state] if isinstance(state, list) else state
+
+
+def _texts(state: Any) -> Any:
+    if isinstance(state, dict):
+        return {key: _texts(value) for key, value in state.items()}
     return f"{state:#x}" if type(state) is int else state
 
 

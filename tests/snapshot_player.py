@@ -25,13 +25,14 @@ class Player:
         self.recipe = recipe
         self.seen = seen
         self.env, self.facts = made or environments.make(recipe, POLICY)
-        self._thread = OneThread(self.env)
+        self._thread = OneThread(recipe.env_id)
+        self._thread.make(lambda: (self.env, None), None)
         self.history = History(self.env.action_space)
         self.over: Any = False
         self._closed = False
 
     def there(self, call: Any, *arguments: Any) -> Any:
-        return self._thread._there(lambda: call(*arguments))
+        return self._thread.apply(lambda _: call(*arguments))
 
     def reset(self, seed: Any = None, options: dict[str, Any] | None = None) -> bytes:
         random = None

@@ -71,6 +71,7 @@ class Kinds(Begun):
         original = self.begun(recipe)
         captured = original.capture()
         self.assertEqual(captured.kind, kind, captured.why_not)
+        self.assertEqual(captured.whole, "Ageing" in recipe.env_id, captured.why_not)
         captured = pickle.loads(pickle.dumps(captured))  # as from a worker
         self.check(original, original.restored(captured), original.again())
 
@@ -158,6 +159,23 @@ class Histories(Begun):
         made = snapshots.make_again(log, original.recipe, POLICY)
         self.check(original, original.twin(made))
 
+    def test_random_states_are_let_go(self) -> None:
+        """Of all resets but the first and the last; what was taken before keeps its own."""
+        kept = History(gymnasium.spaces.Discrete(2))
+        kept.last = (0,)
+        logs = []
+        for number in range(4):
+            kept.reset(None, None, {"states": [], "portable": True, "number": number})
+            kept.note(np.int64(1))
+            logs.append(kept.log())
+        states = [one.random for one in kept.log(whole=True).events if isinstance(one, Reset)]
+        self.assertEqual([one and one["number"] for one in states], [0, None, None, 3])
+        self.assertEqual([log.events[0].random["number"] for log in logs], [0, 1, 2, 3])
+        other = kept.passed_on()
+        kept.reset(5, None)
+        self.assertEqual(other.log().events[0].random["number"], 3)
+        self.assertEqual(kept.log().events, [Reset(5, begins=True)])
+
     def test_options_are_kept(self) -> None:
         original = self.begun(Recipe("test/Unpickled-v0"))
         original.reset(options={"place": 7.5})
@@ -228,7 +246,7 @@ class RandomStates(unittest.TestCase):
         one, other = (np.random.Generator(getattr(np.random, name)(seed)) for seed in (1, 2))
         one.normal(size=7)
         holder, into = Holder(one), Holder(other)
-        state = from_msgpack(to_msgpack(randomness.random_state(holder)))
+        state = from_msgpack(to_msgpack(randomness.plain(randomness.random_state(holder))))
         randomness.set_random_state(into, state)
         self.assertEqual(one.normal(size=9).tolist(), other.normal(size=9).tolist())
 
@@ -237,7 +255,7 @@ class RandomStates(unittest.TestCase):
             (random.Random(1), random.Random(2)),
             (np.random.RandomState(1), np.random.RandomState(2)),
         ):
-            state = from_msgpack(to_msgpack(randomness.random_state(Holder(one))))
+            state = from_msgpack(to_msgpack(randomness.plain(randomness.random_state(Holder(one)))))
             randomness.set_random_state(Holder(other), state)
             draws = [[each.uniform(0, 1) for _ in range(5)] for each in (one, other)]
             self.assertEqual(*draws)
@@ -247,7 +265,7 @@ class RandomStates(unittest.TestCase):
             a=gymnasium.spaces.Tuple((gymnasium.spaces.Discrete(99), gymnasium.spaces.Text(5))),
             b=gymnasium.spaces.Sequence(gymnasium.spaces.Box(0, 1, (2,))),
         )
-        state = from_msgpack(to_msgpack(randomness.space_state(space)))
+        state = from_msgpack(to_msgpack(randomness.plain(randomness.space_state(space))))
         drawn = [repr(space.sample()) for _ in range(5)]
         space.seed(77)
         randomness.set_space_state(space, state)
@@ -255,7 +273,7 @@ class RandomStates(unittest.TestCase):
 
     def test_what_would_lead_c_astray(self) -> None:
         holder = Holder(np.random.Generator(np.random.MT19937(1)))
-        good = randomness.random_state(holder)
+        good = randomness.plain(randomness.random_state(holder))
         name = good["states"][0][1]
         for change in (
             {"pos": "0x7fffffff"},

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from gym_http import spaces
+from gym_http import randomness, spaces
 from gym_http.environments import Recipe
 from gym_http.errors import BadValue, InvalidMessagePack, Unsupported, shown
 from gym_http.snapshots.history import MOST_STEPS, Captured, Log, Reset
@@ -80,7 +80,7 @@ def write(
         "recipe": {name: getattr(recipe, name) for name in _Recipe.__struct_fields__},
         "engine_version": engine_version,
         "progress": progress,
-        "sampling": _packed(sampling),
+        "sampling": _packed(randomness.plain(sampling)),
     }
     if isinstance(start, Captured):
         return {**form, "state": base64.b64encode(start.data).decode("ascii")}
@@ -97,7 +97,9 @@ def _events(events: list[Any], space: Any) -> list[dict[str, Any]]:
                 some = []
             if event is not None:
                 # The first one's says all: later ones go on where the steps have led.
-                random = None if told or event.random is None else _packed(event.random)
+                random = None
+                if not told and event.random is not None:
+                    random = _packed(randomness.plain(event.random))
                 made = {"seed": event.seed, "options": event.options, "random": random}
                 told.append({"reset": made})
         else:

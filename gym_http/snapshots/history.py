@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -144,11 +144,10 @@ class History:
         other = History()
         other._events = deque(maxlen=self._events.maxlen)
         other.note = other._events.append
-        for event in self._events:
-            copied = replace(event) if isinstance(event, Reset) else event
-            other.note(copied)
-            if isinstance(copied, Reset) and copied.begins:
-                other._latest[copied.portable] = copied
+        for event in _own(self._events):
+            other.note(event)
+            if isinstance(event, Reset) and event.begins:
+                other._latest[event.portable] = event
         other._life, other._is_whole, other._start = self._life, self._is_whole, self._start
         other.last = self.last
         return other
@@ -188,6 +187,7 @@ class History:
             if isinstance(event, Reset) and event.options and _TOO_LARGE in event.options:
                 raise Unsupported(f"options of more than {_LARGEST_OPTIONS} bytes aren't kept")
         is_digest = len(self.last) == 1 and isinstance(self.last[0], Digest)
+        events = list(_own(events))
         return Log(start, events, self.last[0] if is_digest else digest_of(*self.last))
 
     @property
@@ -208,6 +208,11 @@ class History:
         self._start, self._is_whole = start, is_whole
         self._captured, self._since = None, 0
         self._latest.clear()
+
+
+def _own(events: Iterable[Any]) -> Iterator[Any]:
+    """The events, with Resets that no later one changes."""
+    return (replace(event) if isinstance(event, Reset) else event for event in events)
 
 
 def _begins(event: Any, portable: bool) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from gym_http import importing
+from gym_http import importing, randomness
 from gym_http.catalogue import Policy
 from gym_http.environments import Made, Recipe, make
 from gym_http.errors import BadValue, Unsupported, shown
@@ -47,7 +47,7 @@ def capture(env: Any) -> bytes:
     told = [_tell(layer) for layer in layers(env)]
     random = random_state(env)
     random["states"] = [item for item in random["states"] if not _is_emulators(item)]
-    return to_msgpack({"layers": told, "random": random})
+    return to_msgpack({"layers": told, "random": randomness.plain(random)})
 
 
 def restore(data: bytes, recipe: Recipe, policy: Policy, *, ours: bool = True) -> Made:
