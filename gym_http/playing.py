@@ -9,7 +9,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any
 
-from gym_http import backends, randomness
+from gym_http import backends
 from gym_http.blame import environments_own_code, raise_blamed, refusal_of
 from gym_http.errors import ResetNeeded
 from gym_http.info import Told, owned, wire_info
@@ -24,10 +24,13 @@ def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Obse
     seed = instance.pending_seed if seed is None else seed
     seed, options = progress.reset_arguments(seed, options)
     with environments_own_code(instance.env_id, "reset", progress):
-        random = _random_state(instance, seed, options)
         with refusal_of(options, progress):
             # A copy: some take what they know out of it.
-            value, info = env.reset(seed=seed, options=options and {**options})
+            mine, random = options and {**options}, None
+            if instance.history.needs_random_state(seed, options):
+                random, (value, info) = backends.begin(env, seed, mine)
+            else:
+                value, info = env.reset(seed=seed, options=mine)
         observation = instance.encode(value)
         carried = _told(instance, info)
     instance.pending_seed = None
@@ -67,13 +70,6 @@ def advance(instance: Instance, native: Any) -> Transition:
     if instance.recorder is not None:
         instance.recorder.step(stepped)
     return Transition(observation, reward, done, terminated, truncated, told, dropped)
-
-
-def _random_state(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Any:
-    """What the episode will begin with beside these, where they don't say all."""
-    if not instance.history.needs_random_state(seed) or (options and "reset_mask" in options):
-        return None
-    return backends.apply(instance.env, randomness.before_reset)
 
 
 def _told(instance: Instance, info: Any) -> tuple[dict[str, Any], list[str]]:

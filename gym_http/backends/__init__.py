@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gym_http import environments
+from gym_http import environments, randomness
 from gym_http.backends.contract import Backend, Build, Opened, There
 from gym_http.backends.local import open_local
 from gym_http.catalogue import Policy
@@ -57,6 +57,13 @@ def make(
     return BACKENDS[which]()(recipe, policy, terms, settings, build)
 
 
+def begin(backend: Backend, seed: Any, options: dict[str, Any] | None) -> tuple[Any, Any]:
+    """(the random state before a reset, what that returns)."""
+    if isinstance(backend, There):
+        return backend.begin(seed, options)
+    return randomness.before_reset(backend), backend.reset(seed=seed, options=options)
+
+
 def apply(backend: Backend, function: Callable[..., Any], *arguments: Any) -> Any:
     """`function(env, *arguments)`, where the environment lives (`There.apply`)."""
     if isinstance(backend, There):
@@ -64,4 +71,4 @@ def apply(backend: Backend, function: Callable[..., Any], *arguments: Any) -> An
     return function(backend, *arguments)
 
 
-__all__ = ["BACKENDS", "Backend", "Build", "Opened", "apply", "make"]
+__all__ = ["BACKENDS", "Backend", "Build", "Opened", "apply", "begin", "make"]

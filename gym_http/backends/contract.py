@@ -40,6 +40,10 @@ class There(ABC):
     a thread of its own."""
 
     @abstractmethod
+    def begin(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, Any]:
+        """A reset, and what `randomness.before_reset` reads before it: (that, what it returns)."""
+
+    @abstractmethod
     def apply(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """`function(env, *arguments)`, called where the environment lives. The function is one of
         a module of ours; what it takes, returns or raises can be sent. It may take as long as

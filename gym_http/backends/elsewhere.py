@@ -65,6 +65,10 @@ class Elsewhere(There):
         self._forget_steps()
         return self._asked("reset", seed, options)
 
+    def begin(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, Any]:
+        self._forget_steps()
+        return self._asked("begin", seed, options)
+
     def step(self, action: Any) -> Any:
         if not self._ahead and self._failed is None:
             began = perf_counter()

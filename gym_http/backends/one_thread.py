@@ -19,6 +19,7 @@ from concurrent.futures import TimeoutError as FuturesTimeout
 from contextlib import suppress
 from typing import Any
 
+from gym_http import randomness
 from gym_http.backends.contract import Backend, There
 from gym_http.errors import TimedOut
 
@@ -90,6 +91,15 @@ class OneThread(There):
         env = self.env
         assert env is not None
         return self._there("reset", lambda: env.reset(seed=seed, options=options), self._limit_s)
+
+    def begin(self, seed: Any, options: dict[str, Any] | None) -> tuple[Any, Any]:
+        env = self.env
+        assert env is not None
+
+        def call() -> tuple[Any, Any]:
+            return randomness.before_reset(env), env.reset(seed=seed, options=options)
+
+        return self._there("reset", call, self._limit_s)
 
     def step(self, action: Any) -> Any:
         env = self.env

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gym_http import catalogue, environments
+from gym_http import catalogue, environments, randomness
 from gym_http.backends.contract import Build
 from gym_http.catalogue import Policy
 from gym_http.environments import Facts, Recipe
@@ -74,6 +74,9 @@ class Tenant:
     def reset(self, seed: Any, options: dict[str, Any] | None) -> Any:
         observation, info = self._env.reset(seed=seed, options=options)
         return observation, self._told(info)
+
+    def begin(self, seed: Any, options: dict[str, Any] | None) -> Any:
+        return randomness.before_reset(self._env), self.reset(seed, options)
 
     def step(self, action: Any) -> Any:
         observation, reward, terminated, truncated, info = self._env.step(action)

@@ -7,7 +7,7 @@
                                             wire values; after a reset, only (observation,)
 
 `random` is what `randomness.random_state` read right before the reset, needed where
-`History.needs_random_state(seed)`.
+`History.needs_random_state(seed, options)`.
 """
 
 from __future__ import annotations
@@ -111,8 +111,10 @@ class History:
         self.last: tuple[Any, ...] = ()  # or only the digest of it
 
     @staticmethod
-    def needs_random_state(seed: Any) -> bool:
-        """Whether a reset with this seed takes up where the environment's generators are."""
+    def needs_random_state(seed: Any, options: dict[str, Any] | None = None) -> bool:
+        """Whether a reset with these begins an episode where the environment's generators are."""
+        if options and "reset_mask" in options:
+            return False
         return None in seed if isinstance(seed, list) else seed is None
 
     def reset(self, seed: Any, options: dict[str, Any] | None, random: Any = None) -> None:
