@@ -115,6 +115,7 @@ class Contract:
                 "make_timeout_s": 0.0,
                 "lease_s": None,
                 "last_error": None,
+                "restored": 0,
             },
         )
 

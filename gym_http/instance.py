@@ -43,6 +43,8 @@ class Instance:
     last_error: tuple[GymHTTPError, float] | None = None  # and when, in epoch seconds
     tally: Tally = field(default_factory=Tally)
     foresees: bool = field(init=False)  # whether its backend does
+    survives: bool = False  # crashes of what it lives in
+    restored: int = 0  # how often its backend had been, when a reply last said so
     lock: Any = field(default_factory=threading.RLock)
     waiting: int = 0
     closed: bool = False
@@ -65,6 +67,11 @@ class Instance:
             "env_id": self.env_id,
             "backend": self.backend,
         }
+
+    def told_restored(self) -> bool:
+        """Whether its environment has come back from a crash since this was last asked."""
+        before, self.restored = self.restored, getattr(self.env, "restored", 0)
+        return self.restored > before
 
     def decode(self, action: Any) -> Any:
         """The element of the action space that it stands for. Raises BadValue."""
@@ -103,6 +110,7 @@ class Instance:
             "make_timeout_s": terms.make_timeout_s,
             "lease_s": terms.lease_s,
             "last_error": self.last_error,
+            "restored": getattr(self.env, "restored", self.restored),
         }
 
     def remembered(self) -> Instance:

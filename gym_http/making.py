@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gym_http import backends, environments, keeping, spaces
+from gym_http.backends.surviving import Surviving
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Policy
 from gym_http.ending import close_quietly
@@ -35,6 +36,9 @@ def make_instance(
     if kept is not None:
         build = keeping.build_of(kept.start if isinstance(kept, Parsed) else keeping.start_of(kept))
     env, facts = backends.make(recipe, policy, terms, settings, build)
+    survives = settings.auto_restore > 0 and terms.backend != "local"
+    if survives:
+        env = Surviving(env, settings.auto_restore)
     instance = Instance(
         requested_id=recipe.env_id,
         env=env,
@@ -46,6 +50,7 @@ def make_instance(
         progress=progress_of(facts),
         pending_seed=seed,
         recipe=recipe,
+        survives=survives,
     )
     try:
         with environments_own_code(facts.env_id, "its spaces"):

@@ -26,6 +26,7 @@ class Observed(Struct, frozen=True):
     observation: Any
     info: dict[str, Any]
     info_dropped: list[str]
+    restored: bool = False  # whether it has come back from a crash for it
 
 
 class Transition(Struct, frozen=True):
@@ -41,6 +42,7 @@ class Transition(Struct, frozen=True):
     truncated: Any
     info: dict[str, Any]
     info_dropped: list[str]
+    restored: bool = False
 
 
 class Rollout(Struct, frozen=True):
@@ -50,6 +52,7 @@ class Rollout(Struct, frozen=True):
     steps: int
     fields: dict[str, Any]
     info_dropped: list[str]
+    restored: bool = False
 
 
 class SpaceDescription(Struct, frozen=True):

@@ -39,7 +39,7 @@ def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Obse
     begun = progress.begin(options)
     if instance.recorder is not None:
         instance.recorder.reset(begun)
-    return Observed(observation, *carried)
+    return Observed(observation, *carried, instance.survives and instance.told_restored())
 
 
 def step(instance: Instance, action: Any) -> Transition:
@@ -69,7 +69,8 @@ def advance(instance: Instance, native: Any) -> Transition:
     instance.tally.made(progress.steps - steps, progress.episodes - episodes)
     if instance.recorder is not None:
         instance.recorder.step(stepped)
-    return Transition(observation, reward, done, terminated, truncated, told, dropped)
+    restored = instance.survives and instance.told_restored()
+    return Transition(observation, reward, done, terminated, truncated, told, dropped, restored)
 
 
 def _told(instance: Instance, info: Any) -> tuple[dict[str, Any], list[str]]:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, catalogue, keeping, monitor, playing, spaces
+from gym_http import __version__, catalogue, keeping, monitor, playing, reviving, spaces
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
@@ -131,6 +131,7 @@ class Service:
         instance = make_instance(
             recipe, seed, terms, self._policy, self._settings, self._clock(), kept
         )
+        reviving.prepare(instance, self._policy, self._settings, self._registry)
         try:
             self._registry.add(instance, place)
         except GymHTTPError:

@@ -61,6 +61,7 @@ class Tape:
         self._final: list[Any] = []
         self._infos: list[dict[str, Any]] = []
         self._dropped: list[str] = []
+        self._restored = False
 
     def draw(self) -> Any:
         """A native action, of the sequence that create's seed determines. Raises EnvFailed."""
@@ -105,6 +106,7 @@ class Tape:
             self.note(action)
         seen = playing.advance(self.instance, action)
         self._outcomes.append((seen.reward, seen.terminated, seen.truncated, seen.done))
+        self._restored |= seen.restored
         ended = seen.done if isinstance(seen.done, bool) else bool(seen.done.any())
         if ended and self.wanted["final_observations"]:
             with environments_own_code(self.instance.env_id, "step", self.instance.progress):
@@ -141,17 +143,22 @@ class Tape:
             fields["actions"] = batches.listed(env.action_space, self._actions)
         if self.wanted["infos"]:
             fields["infos"] = self._infos
-        return Rollout(self.steps, fields, self._dropped)
+        return Rollout(self.steps, fields, self._dropped, self._restored)
 
     def _begin_anew(self, seen: Transition) -> Any:
         """The first observation of the next episode, which some vector environments begin by
         themselves. Raises EnvFailed."""
         autoreset = self.instance.facts.autoreset
         if autoreset is None:
-            return playing.reset(self.instance, None, None).observation
+            return self._reset(None)
         if autoreset == "disabled":
-            return playing.reset(self.instance, None, {"reset_mask": seen.done}).observation
+            return self._reset({"reset_mask": seen.done})
         return seen.observation
+
+    def _reset(self, options: dict[str, Any] | None) -> Any:
+        begun = playing.reset(self.instance, None, options)
+        self._restored |= begun.restored
+        return begun.observation
 
     def _last_observations(self, seen: Transition) -> Sequence[Any]:
         """Those of the episodes that ended in this step."""

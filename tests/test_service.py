@@ -90,6 +90,7 @@ class Verbs(unittest.TestCase):
                 "make_timeout_s": 0.0,
                 "lease_s": None,
                 "last_error": None,
+                "restored": 0,
                 "autoreset": None,
                 "created": 1000.0,
                 "last_used": 1002.0,

@@ -137,7 +137,9 @@ def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> sch
     if isinstance(options, list):
         raise BadValue(f"options: expected an object, got {shown(options)}")
     seen = service.reset(instance_id, seeds_of(body.seed), options)
-    return schema.ResetReply(seen.observation, seen.info, seen.info_dropped or UNSET)
+    return schema.ResetReply(
+        seen.observation, seen.info, seen.info_dropped or UNSET, seen.restored or UNSET
+    )
 
 
 @route("POST", ENV + "step/", schema.StepReply, body=schema.StepBody, hot=True)
@@ -157,6 +159,7 @@ def env_step(service: Service, body: schema.StepBody, instance_id: str) -> schem
         seen.terminated,
         seen.truncated,
         seen.info_dropped or UNSET,
+        seen.restored or UNSET,
     )
 
 
@@ -167,7 +170,12 @@ def env_rollout(
     """Advance the environment by many steps."""
     sample = integer("sample", body.sample, 1)
     made = service.rollout(instance_id, Plan(body.actions, sample, body.on_done, body.fields))
-    return schema.RolloutReply(made.steps, **made.fields, info_dropped=made.info_dropped or UNSET)
+    return schema.RolloutReply(
+        made.steps,
+        **made.fields,
+        info_dropped=made.info_dropped or UNSET,
+        restored=made.restored or UNSET,
+    )
 
 
 @route("GET", ENV + "render/", "image/png", msgpack=schema.FrameReply)

@@ -181,12 +181,14 @@ class InstanceReply(msgspec.Struct):
     make_timeout_s: float
     lease_s: float | None
     last_error: LastError | None
+    restored: int
 
 
 class ResetReply(msgspec.Struct):
     observation: Any
     info: dict[str, Any]
     info_dropped: list[str] | UnsetType = UNSET
+    restored: bool | UnsetType = UNSET
 
 
 class StepReply(msgspec.Struct):
@@ -199,6 +201,7 @@ class StepReply(msgspec.Struct):
     terminated: Any
     truncated: Any
     info_dropped: list[str] | UnsetType = UNSET
+    restored: bool | UnsetType = UNSET
 
 
 class RolloutReply(msgspec.Struct):
@@ -215,6 +218,7 @@ class RolloutReply(msgspec.Struct):
     actions: Any = UNSET
     infos: list[dict[str, Any]] | UnsetType = UNSET
     info_dropped: list[str] | UnsetType = UNSET
+    restored: bool | UnsetType = UNSET
 
 
 class SpaceReply(msgspec.Struct):

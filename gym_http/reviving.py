@@ -1,0 +1,38 @@
+"""How an instance comes back whose process, or node, has crashed (`--auto-restore`)."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from functools import partial
+
+from gym_http import backends, environments, keeping
+from gym_http.backends import Backend
+from gym_http.backends.surviving import Surviving
+from gym_http.catalogue import Policy
+from gym_http.errors import BackendLost
+from gym_http.instance import Instance
+from gym_http.registry import Registry
+from gym_http.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def prepare(instance: Instance, policy: Policy, settings: Settings, registry: Registry) -> None:
+    """Let an instance that survives know how."""
+    if isinstance(instance.env, Surviving):
+        instance.env.again = partial(_again, instance, policy, settings, registry)
+
+
+def _again(
+    instance: Instance, policy: Policy, settings: Settings, registry: Registry, lost: BackendLost
+) -> Backend:
+    """An environment brought to where that of a leased instance was: from its last snapshot, or
+    from the beginning of its episode. Raises Unsupported, and what backends.make raises."""
+    registry.worker_died(instance.backend)
+    instance.last_error = copy.copy(lost), registry.clock()
+    log.warning("restoring", extra={**instance.names(), "error": str(lost)})
+    build: backends.Build = environments.make
+    if instance.history.last:  # else it has not been called yet
+        build = keeping.build_of(instance.history.latest())
+    return backends.make(instance.recipe, policy, instance.terms, settings, build).backend
