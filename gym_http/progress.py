@@ -7,8 +7,8 @@ reset and step, and answer with what began and ended by it.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from gym_http.environments import Facts
 from gym_http.errors import BadValue, shown
+from gym_http.taken import column, count, flag, number
 
 NEVER_RESET = "has not been reset yet"
 ENDED = "has ended its episode"
 FAILED = "has failed in its last call"
-_LARGEST = 2**1023  # that an integer may be to become a float
 MONITOR = "has a monitor since the middle of its episode"
 
 
@@ -106,16 +106,13 @@ class Progress:
 
     def take(self, told: Any) -> None:
         """Take over what `told` tells. Raises BadValue."""
-        if not isinstance(told, dict):
-            raise BadValue(f"progress: expected an object, got {shown(told)}")
-        if not isinstance(told.get("ended"), bool):
-            raise BadValue(f"progress.ended: expected a boolean, got {shown(told.get('ended'))}")
-        self.was_reset, self._stopped = True, ENDED if told["ended"] else None
-        self.steps, self.episodes = _count(told, "steps"), _count(told, "episodes")
-        self.last_length = None if told.get("last_length") is None else _count(told, "last_length")
-        last_return = _number(told, "last_return")
+        counted, numbered = partial(count, "progress", told), partial(number, "progress", told)
+        self.was_reset, self._stopped = True, ENDED if flag("progress", told, "ended") else None
+        self.steps, self.episodes = counted("steps"), counted("episodes")
+        self.last_length = None if told.get("last_length") is None else counted("last_length")
+        last_return = numbered("last_return")
         self.last_return = None if self.last_length is None else last_return
-        self._length, self._reward = _count(told, "length"), _number(told, "return")
+        self._length, self._reward = counted("length"), numbered("return")
 
     @property
     def is_known(self) -> bool:
@@ -188,20 +185,10 @@ class VectorProgress(Progress):
 
     def take(self, told: Any) -> None:
         super().take(told)
-        self._lengths = self._column(told, "lengths", "iu").astype(np.int64)
-        self._returns = self._column(told, "returns", "iuf").astype(np.float64)
-        self._ended = self._column(told, "has_ended", "b")
+        self._lengths = column("progress", told, "lengths", self.num_envs, "iu").astype(np.int64)
+        self._returns = column("progress", told, "returns", self.num_envs, "iuf").astype(np.float64)
+        self._ended = column("progress", told, "has_ended", self.num_envs, "b")
         self._some_ended = bool(self._ended.any())
-
-    def _column(self, told: dict[str, Any], name: str, kinds: str) -> np.ndarray:
-        value = told.get(name)
-        if isinstance(value, list) and len(value) == self.num_envs:  # null is NaN
-            flat = all(one is None or isinstance(one, (bool, int, float)) for one in value)
-            value = np.array([np.nan if one is None else one for one in value]) if flat else None
-        column = value if isinstance(value, np.ndarray) else np.array(None)
-        if column.shape != (self.num_envs,) or column.dtype.kind not in kinds:
-            raise BadValue(f"progress.{name}: expected {self.num_envs}, got {shown(value)}")
-        return column
 
     @property
     def obstacle(self) -> str | None:
@@ -336,28 +323,6 @@ class VectorProgress(Progress):
     def _clear(self, which: np.ndarray) -> None:
         np.putmask(self._lengths, which, 0)
         np.putmask(self._returns, which, 0.0)
-
-
-def _count(told: dict[str, Any], name: str) -> int:
-    value = told.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if type(value) is not int or not 0 <= value < 2**53:
-        raise BadValue(f"progress.{name}: expected an integer from 0, got {shown(value)}")
-    return value
-
-
-def _number(told: dict[str, Any], name: str) -> float:
-    value = told.get(name)
-    if value is None:  # JSON's NaN
-        return math.nan
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or (isinstance(value, int) and abs(value) > _LARGEST)
-    ):
-        raise BadValue(f"progress.{name}: expected a number, got {shown(value)}")
-    return float(value)
 
 
 def _numbers(mask: np.ndarray) -> list[int]:

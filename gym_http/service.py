@@ -26,13 +26,12 @@ from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
 from gym_http.environments import Recipe
-from gym_http.errors import BadValue, GymHTTPError, NotRenderable, NotStoppable
+from gym_http.errors import BadValue, GymHTTPError, NotRenderable, NotStoppable, UnknownSnapshot
 from gym_http.frames import present_frames
 from gym_http.ledger import Ledger
 from gym_http.making import make_instance
 from gym_http.metrics import Metrics
 from gym_http.outcomes import Created, Observed, Rollout, SpaceDescription, Taken, Transition
-from gym_http.places import Place
 from gym_http.reaper import Reaper
 from gym_http.recording import reader
 from gym_http.recording.recorder import never
@@ -90,7 +89,7 @@ class Service:
         Raises MalformedEnvId, BadValue, MakeFailed, DependencyMissing, UnsupportedSpace, TimedOut,
         BackendLost, TooManyInstances, ServerStopping.
         """
-        return self._create(recipe, seed, terms, None)
+        return self._create(recipe, seed, terms)
 
     def create_from(
         self,
@@ -114,29 +113,18 @@ class Service:
         recipe: Recipe,
         seed: int | None,
         terms: Terms | None,
-        kept: Snapshot | Parsed | None,
+        kept: Snapshot | Parsed | None = None,
     ) -> Created:
-        terms = (terms or Terms()).settled(self._settings)
+        settings, policy, now = self._settings, self._policy, self._clock()
+        terms = (terms or Terms()).settled(settings)
         with self._registry.places.one() as place:
-            return self._make(recipe, seed, terms, kept, place)
-
-    def _make(
-        self,
-        recipe: Recipe,
-        seed: int | None,
-        terms: Terms,
-        kept: Snapshot | Parsed | None,
-        place: Place,
-    ) -> Created:
-        instance = make_instance(
-            recipe, seed, terms, self._policy, self._settings, self._clock(), kept
-        )
-        reviving.prepare(instance, self._policy, self._settings, self._registry)
-        try:
-            self._registry.add(instance, place)
-        except GymHTTPError:
-            close_quietly(instance.env)
-            raise
+            instance = make_instance(recipe, seed, terms, policy, settings, now, kept)
+            reviving.prepare(instance, policy, settings, self._registry)
+            try:
+                self._registry.add(instance, place)
+            except GymHTTPError:
+                close_quietly(instance.env)
+                raise
         self.reaper.watch(instance.idle_s)
         return Created(instance.instance_id, instance.env_id, instance.facts.warning)
 
@@ -237,8 +225,12 @@ class Service:
 
     def snapshot_form(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
         """A snapshot of an instance, which may have ended, as plain values with arrays at the
-        leaves. Raises UnknownSnapshot, Unsupported."""
-        kept = self._snapshots.get(snapshot_id, instance_id)
+        leaves. Raises UnknownSnapshot, UnknownInstance, Unsupported."""
+        try:
+            kept = self._snapshots.get(snapshot_id, instance_id)
+        except UnknownSnapshot:
+            self._registry.peek(instance_id)
+            raise
         return keeping.portable(kept, self._policy, self._settings)
 
     # ---- spaces

@@ -363,7 +363,6 @@ class Wire(ServerCase):
                 self.assertEqual((got, reply["code"]), (status, code), reply)
         for path, code in (
             (f"{env}/snapshot/none/", "unknown_snapshot"),
-            ("/v1/envs/none/snapshot/none/", "unknown_snapshot"),
             (f"{env}/snapshot/%20%00/", "unknown_snapshot"),
         ):
             status, _, reply = get(self.server, path)

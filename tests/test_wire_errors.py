@@ -108,6 +108,7 @@ class WrongPathsAndMethods(WireCase):
         for path in sorted({route.path for route in ROUTES}):
             allowed = {route.method for route in ROUTES if route.path == path}
             at = path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "0")
+            at = at.replace("<snapshot_id>", "0")
             for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - allowed:
                 for spelled in (at, at.rstrip("/") or "/"):
                     with self.subTest(f"{method} {spelled}"):
@@ -171,7 +172,8 @@ class UnknownInstances(WireCase):
             if head == route.path or rest == "action_space/contains/":  # MissingParameters
                 continue
             for slash in ("/", ""):
-                path = f"{head}bad_id/{rest.replace('<path:x>', '0')}".rstrip("/") + slash
+                rest_at = rest.replace("<path:x>", "0").replace("<snapshot_id>", "0")
+                path = f"{head}bad_id/{rest_at}".rstrip("/") + slash
                 with self.subTest(f"{route.method} {path}"):
                     body = None if route.method == "GET" else json.dumps(needed.get(rest, {}))
                     reply = request(

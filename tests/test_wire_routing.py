@@ -121,6 +121,7 @@ class Slashes(WireCase):
                 with self.subTest(f"{route.method} {spelled}"):
                     at = spelled.replace("/v1/envs/<instance_id>", self.playing())
                     at = at.replace("<path:x>", "0")
+                    at = at.replace("<snapshot_id>", self.snapshot_of(at))
                     self.assertNotIn("<", at, "a variable that this test has no value for")
                     status, headers, _ = request(self.server, route.method, at, self.ready(body))
                     self.assertFalse(300 <= status < 400, f"{status} {headers.get('location')}")
@@ -129,6 +130,12 @@ class Slashes(WireCase):
                     statuses.append(status)
             with self.subTest(f"{route.method} {route.path}, both"):
                 self.assertEqual(len(set(statuses)), 1, statuses)
+
+    def snapshot_of(self, path: str) -> str:
+        if "<snapshot_id>" not in path:
+            return ""
+        env = path.partition("/snapshot/")[0]
+        return str(request(self.server, "POST", f"{env}/snapshot/")[2]["snapshot_id"])
 
     @params("/v1/shutdown/", "/v1/shutdown", "/v1/shutdown?")
     def test_shutdown(self, path: str) -> None:
