@@ -105,6 +105,19 @@ class Making(RemoteCase):
         self.same(there.reset(seed=1, options=options), here.reset(seed=1, options=options))
 
     @params("direct", "make", "make_vec")
+    def test_terms(self, how):
+        terms = {
+            "backend": "process",
+            "step_timeout_s": 7.0,
+            "make_timeout_s": 8.0,
+            "lease_s": 90.0,
+        }
+        env = getattr(self, how)(**terms)
+        self.assertEqual({name: env.unwrapped.remote[name] for name in terms}, terms)
+        env.reset(seed=1)
+        self.assertEqual({name: env.unwrapped.spec.kwargs[name] for name in terms}, terms)
+
+    @params("direct", "make", "make_vec")
     def test_time_limits(self, how):
         env = getattr(self, how)(max_episode_steps=3)
         env.reset(seed=0)

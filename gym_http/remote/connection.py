@@ -22,6 +22,8 @@ _ERRORS: dict[str | None, type[Exception]] = {
     "not_renderable": error.UnsupportedMode,
     "unknown_instance": error.ClosedEnvironmentError,
     "instance_lost": error.ClosedEnvironmentError,
+    "backend_lost": error.ClosedEnvironmentError,
+    "timeout": error.ClosedEnvironmentError,
     "evicted": error.ClosedEnvironmentError,
 }
 

@@ -27,6 +27,11 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
         kwargs: dict[str, Any] | None = None,
         max_episode_steps: int | None = None,
         time_limit: int | None = None,
+        backend: str | None = None,
+        resources: dict[str, float] | None = None,
+        step_timeout_s: float | None = None,
+        make_timeout_s: float | None = None,
+        lease_s: float | None = None,
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
         compress: bool = False,
@@ -37,6 +42,8 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
         engine, kwargs, max_episode_steps: as in gym_http_client.Client.env_create.
         time_limit: max_episode_steps by a name that gymnasium.make passes on; that one it keeps for
             a limit of its own, on this side.
+        backend, resources, step_timeout_s, make_timeout_s, lease_s: where it lives and how long it
+            may take and be idle, as in env_create.
         token, timeout, compress: as in gym_http_client.Client.
 
         Raises gymnasium.error.UnregisteredEnv, DependencyNotInstalled, Error.
@@ -51,6 +58,11 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
             engine=engine,
             kwargs=kwargs,
             render_mode=render_mode,
+            backend=backend,
+            resources=resources,
+            step_timeout_s=step_timeout_s,
+            make_timeout_s=make_timeout_s,
+            lease_s=lease_s,
         )
         self.action_space, _ = self._connection.action_spaces
         self.observation_space, _ = self._connection.observation_spaces

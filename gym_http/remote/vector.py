@@ -32,6 +32,11 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: igno
         kwargs: dict[str, Any] | None = None,
         max_episode_steps: int | None = None,
         time_limit: int | None = None,
+        backend: str | None = None,
+        resources: dict[str, float] | None = None,
+        step_timeout_s: float | None = None,
+        make_timeout_s: float | None = None,
+        lease_s: float | None = None,
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
         compress: bool = False,
@@ -57,6 +62,11 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: igno
             engine=engine,
             kwargs=kwargs,
             render_mode=render_mode,
+            backend=backend,
+            resources=resources,
+            step_timeout_s=step_timeout_s,
+            make_timeout_s=make_timeout_s,
+            lease_s=lease_s,
         )
         self.num_envs = self.remote["num_envs"]
         self.action_space, self.single_action_space = self._connection.action_spaces
