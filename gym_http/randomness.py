@@ -10,6 +10,7 @@ operating system's entropy, isn't seen: whoever relies on this compares what com
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 from gymnasium import Space, spaces
 
-from gym_http import importing
 from gym_http.errors import BadValue, shown
 from gym_http.layers import layers
 
@@ -193,12 +193,12 @@ def _emulator(ale: Any) -> Any:
     but its state."""
     if ale.getFrameNumber() == 0:
         return {"seed": ale.getInt("random_seed")}
-    return ale.cloneSystemState().serialize()
+    return pickle.dumps(ale.cloneSystemState(), 5)  # its own `serialize` fails before ale_py 0.12
 
 
 def _set_emulator(env: Any, plain: Any, ours: bool) -> None:
     if ours and isinstance(plain, bytes):
-        env.ale.restoreSystemState(importing.module("ale_py").ALEState(plain))
+        env.ale.restoreSystemState(pickle.loads(plain))
         return
     seed = plain.get("seed") if isinstance(plain, dict) else None
     if type(seed) is not int or not -(2**31) <= seed < 2**31 or not hasattr(env, "load_game"):

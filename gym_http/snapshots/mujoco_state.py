@@ -35,7 +35,7 @@ def take(model: Any, data: Any, told: Any, ours: bool) -> None:
     told = told if isinstance(told, dict) else {}
     size = mujoco.mj_stateSize(model, spec)
     state = _floats(told.get("state"), (size,), "state", ours)
-    if model.npluginstate or model.nhistory:  # numbers that aren't only numbers
+    if model.npluginstate or getattr(model, "nhistory", 0):  # numbers that aren't only numbers
         raise Unsupported("the state of a model with plugins or delays isn't carried")
     if told.get("model") != _fingerprint(model):
         raise Unsupported("it is of another model, or of another version of MuJoCo")

@@ -7,6 +7,7 @@ native state of it: who carries half of a state carries none.
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from gymnasium import Space
 
-from gym_http import importing, randomness
+from gym_http import randomness
 from gym_http.catalogue import Policy
 from gym_http.environments import Made, Recipe, make
 from gym_http.errors import BadValue, Unsupported, shown
@@ -206,7 +207,7 @@ class _KeptFrame:
 def _tell_ale(env: Any, ale: Any) -> dict[str, Any]:
     if ale.getFloat("repeat_action_probability") > 0:
         raise Unsupported("an Atari emulator with sticky actions doesn't tell which it still holds")
-    state = np.frombuffer(ale.cloneSystemState().serialize(), np.uint8)
+    state = np.frombuffer(pickle.dumps(ale.cloneSystemState(), 5), np.uint8)
     frame = env.render() if getattr(env, "render_mode", None) == "rgb_array" else None
     told: dict[str, Any] = {"state": state, "shape": None, "frame": None}
     if isinstance(frame, np.ndarray) and frame.dtype == np.uint8:
@@ -216,7 +217,8 @@ def _tell_ale(env: Any, ale: Any) -> dict[str, Any]:
 
 
 def _take_ale(env: Any, told: dict[str, Any]) -> None:
-    env.ale.restoreSystemState(importing.module("ale_py").ALEState(told["state"].tobytes()))
+    """told: ours, of no client."""
+    env.ale.restoreSystemState(pickle.loads(told["state"].tobytes()))
     if told["frame"] is not None:
         pixels = np.frombuffer(zlib.decompress(told["frame"]), np.uint8)
         env.render = _KeptFrame(env, pixels.reshape(told["shape"]))

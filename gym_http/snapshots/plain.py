@@ -7,7 +7,6 @@ arrays of numbers are as they are.
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,14 @@ def plain(value: Any, depth: int = 0) -> Any:
     if kind is dict:
         pairs = [[plain(key, depth + 1), plain(item, depth + 1)] for key, item in value.items()]
         return {"dict": pairs}
-    if isinstance(value, enum.Enum):
+    if _is_member(value):
         return {"member": str(value)}
     raise NotPlain(f"a {kind.__module__}.{kind.__name__}")
+
+
+def _is_member(value: Any) -> bool:
+    """Of an enumeration, Python's or one of a C++ library's (pybind11)."""
+    return hasattr(type(value), "__members__")
 
 
 def unplain(told: Any, present: Any, depth: int = 0) -> Any:
@@ -66,7 +70,7 @@ def unplain(told: Any, present: Any, depth: int = 0) -> Any:
             return int(inner)
         except ValueError as error:
             raise BadValue(f"no integer: {shown(inner)}") from error
-    if name == "member" and isinstance(present, enum.Enum) and str(present) == inner:
+    if name == "member" and _is_member(present) and str(present) == inner:
         return present
     if name in ("list", "tuple") and isinstance(inner, list):
         there = list(present) if isinstance(present, (list, tuple)) else []

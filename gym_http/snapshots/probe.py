@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -198,10 +199,15 @@ class _Player:
 
 
 def _close(made: Made) -> None:
+    """Close a twin. Many quit pygame for all of the process, the user's environment included."""
+    pygame: Any = sys.modules.get("pygame")
+    was_ready = pygame is not None and pygame.get_init()
     try:
         made.env.close()
     except Exception as error:
         log.debug("a twin didn't close", exc_info=error)
+    if was_ready:
+        pygame.init()
 
 
 def _compare(told: list[Told], again: list[Told], but: str) -> None:
