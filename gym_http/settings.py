@@ -48,29 +48,32 @@ class Settings:
         "(one each) or ray.",
     )
     worker_memory_bytes: int = knob(
-        0, "Most memory of an instance on process; what needs more ends. 0 is no limit. Linux only."
+        0,
+        "Most memory of an instance on process, in bytes; what needs more ends. 0 is no limit. "
+        "Linux only.",
     )
     ray_address: str = knob(
         "", "The Ray cluster for instances on ray; without one, Ray is started here when needed."
     )
     step_timeout_s: float | None = knob(
         None,
-        "Longest that a reset, step or frame may take; 0 is no limit. By default 300 on process "
-        "and ray, none on local.",
+        "Longest that a reset, step or frame may take, in seconds; 0 is no limit. By default "
+        "300 on process and ray, none on local.",
     )
     make_timeout_s: float | None = knob(
-        None, "Longest that making an environment may take; 0 and the default as above."
+        None,
+        "Longest that making an environment may take, in seconds; 0 and the default as above.",
     )
     auto_restore: int = knob(
         0,
-        "How many times an instance whose worker crashed is brought back, by making its episode's "
-        "steps again.",
+        "How many times an instance on process or ray is brought back after a crash, by making its "
+        "episode's steps again.",
     )
     max_instances: int = knob(4096, "Most instances at once; a further one gets 429.")
     idle_timeout_s: float = knob(
         0.0,
-        "How long an instance without a lease_s of its own may be without a call before it is "
-        "ended; 0 is for ever.",
+        "How many seconds an instance without a lease_s of its own may be without a call before it "
+        "is ended; 0 is for ever.",
     )
     max_snapshots: int = knob(256, "Most snapshots kept; a further one takes the oldest's place.")
     data_dir: Path = knob(
@@ -81,13 +84,14 @@ class Settings:
         64, "Requests worked on at once; a slow environment occupies one for each of its steps."
     )
     busy_timeout_s: float = knob(
-        30.0, "How long a call waits for another call on the same instance, before it gets 409."
+        30.0,
+        "How many seconds a call waits for another call on the same instance, before it gets 409.",
     )
     max_body_bytes: int = knob(
-        64 * 1024 * 1024, "Longest request body; a longer one is refused with 413."
+        64 * 1024 * 1024, "Longest request body, in bytes; a longer one is refused with 413."
     )
     shutdown_timeout_s: int = knob(
-        10, "How long a stopping server waits for calls under way, before it ends them."
+        10, "How many seconds a stopping server waits for calls under way, before it ends them."
     )
     log_level: str = knob("info", "debug, info, warning or error.")
     log_format: str = knob("text", "text, or json: an object a line.")
