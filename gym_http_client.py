@@ -216,7 +216,7 @@ class Client:
         return self._post(self._env(instance_id, "snapshot/"), {})["snapshot_id"]
 
     def env_snapshot_get(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
-        """A snapshot to keep, as JSON say, and to give to `env_create`, of any server."""
+        """A snapshot to keep, as JSON say, for `env_create` of any server of the same versions."""
         quoted = quote(str(snapshot_id), safe="")
         return self._get(self._env(instance_id, f"snapshot/{quoted}/"))
 
@@ -275,7 +275,8 @@ class Client:
         "observations" are those that the next action answers; those in which episodes ended are
         "final_observations", one for each true in "done".
         A refused action says where it stands, such as "actions[57]"; then no step is made. All
-        has to be done within `timeout`; what takes longer is made, but its answer is lost.
+        has to be done within `timeout`; what takes longer is made, and the same call again
+        gets its answer.
         """
         if isinstance(actions, (Iterator, range)):
             actions = list(actions)

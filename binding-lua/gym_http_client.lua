@@ -414,7 +414,7 @@ function Client:env_snapshot(instance_id)
   return pick("snapshot_id", post(self, env(instance_id, "snapshot/"), {}))
 end
 
---- A snapshot to keep, and to give to env_create, of any server.
+--- A snapshot to keep, and to give to env_create, of any server of the same versions.
 function Client:env_snapshot_get(instance_id, snapshot_id)
   return get(self, env(instance_id, "snapshot/" .. percent_encode(snapshot_id) .. "/"))
 end
