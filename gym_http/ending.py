@@ -43,6 +43,7 @@ def condemn(registry: Registry, instance: Instance, error: GymHTTPError) -> None
     last = instance.progress.steps + error.facts.pop("steps_ahead", 0)
     error.facts["last_good_step"] = last
     error.message += f"; its last good step was number {last}" if last else "; it has made no step"
+    error.message += "; create a new one"
     if instance.closed:
         return
     registry.retire(instance, error)

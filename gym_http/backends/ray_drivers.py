@@ -55,7 +55,7 @@ class Driver:
         if problem is not None:
             self.end()
             what = (
-                f"the Ray cluster {address!r} can't be reached"
+                f"the Ray cluster {address!r} can't be reached (the log may tell more)"
                 if address
                 else ("Ray could not be started")
             )

@@ -54,7 +54,10 @@ def replay(log: Log, recipe: Recipe, policy: Policy, restore: Restore | None = N
     try:
         outcome = _play(made.env, decoded(log.events, made.env.action_space))
         if outcome is not None and _digest(made.env, *outcome) != log.digest:
-            raise Unsupported("made again, its episode's steps led elsewhere")
+            raise Unsupported(
+                "made again, its episode's steps led elsewhere, as with randomness of its own, a "
+                "clock, or another version of its package"
+            )
     except BaseException as error:
         made.env.close()
         if isinstance(error, GymHTTPError) or not isinstance(error, (Exception, SystemExit)):

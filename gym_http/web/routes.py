@@ -75,7 +75,10 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
     elif recipe == Recipe(""):
         made = service.create_from(body.snapshot_id, body.snapshot, seed, terms)
     else:
-        raise BadValue("a snapshot says what it is of: env_id and its like don't go with it")
+        raise BadValue(
+            "a snapshot says what it is of: leave out env_id, engine, kwargs, render_mode, "
+            "max_episode_steps, num_envs, vectorization and autoreset"
+        )
     return schema.CreateReply(
         made.instance_id,
         UNSET if made.env_id == body.env_id or kept else made.env_id,
