@@ -68,6 +68,7 @@ class ServerError(Exception):
         self.code = code
         self.detail = detail
         self.expected: int | None = None  # of `out_of_sequence`: the number that is the next
+        self.last_good_step: int | None = None  # of `timeout` and `backend_lost`
         self._is_broken = False  # whether it is no whole answer of a gym-http server
 
     def __str__(self) -> str:
@@ -514,6 +515,7 @@ class Client:
             failure = ServerError(
                 error["message"], reply.status_code, error.get("code"), error.get("detail")
             )
+            failure.last_good_step = error.get("last_good_step")
             expected = error.get("expected") if failure.code == "out_of_sequence" else None
             if type(expected) is int and expected > 0:
                 failure.expected = expected

@@ -120,6 +120,7 @@ class Instance:
             self,
             env=_NO_ENV,
             recorder=None,
+            restored=getattr(self.env, "restored", 0),
             recipe=_NO_RECIPE,
             history=History(),
             progress=self.progress.totals(),

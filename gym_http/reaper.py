@@ -58,13 +58,6 @@ class Reaper:
                 left = instance.idle_s  # a call is under way, whose end renews it
             soonest = min(soonest, left)
         for instance in ended:
-            log.info(
-                "evicted %s: %s after %d steps, and %g s without a call",
-                instance.instance_id,
-                instance.env_id,
-                instance.progress.steps,
-                instance.idle_s,
-            )
             self._close(instance)
         return soonest
 

@@ -56,6 +56,7 @@ class Elsewhere(There):
         """Take over what the environment is like."""
         for name, space in described.spaces.items():
             setattr(self, name, copy.deepcopy(space))  # large bounds come as large arrays do
+        self.env_id = described.facts.env_id  # which a retired id isn't
         self._most_ahead = min(
             MOST_AHEAD, max(1, MOST_BYTES_AHEAD // max(1, batches.size_of(self.observation_space)))
         )
@@ -119,6 +120,11 @@ class Elsewhere(There):
 
     def _asked(self, verb: str, *arguments: Any) -> Any:
         return raised(self.ask(self._limit_s, verb, *arguments))
+
+
+def said(verb: str) -> str:
+    """As users know what a tenant is asked for."""
+    return {"steps": "step", "begin": "reset", "apply": "snapshot"}.get(verb, verb)
 
 
 def raised(answer: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gym_http import environments
 from gym_http.backends.contract import Build, Opened
-from gym_http.backends.elsewhere import CLOSE_S, Elsewhere, raised
+from gym_http.backends.elsewhere import CLOSE_S, Elsewhere, raised, said
 from gym_http.backends.line import Broken, Late
 from gym_http.backends.ray_driver import (
     ANSWER,
@@ -132,8 +132,8 @@ class RayBackend(Elsewhere):
         if kind == MISSING:
             raise DependencyMissing(value)
         if kind == LATE:
-            text = f"{self.env_id} took longer than {limit_of(request):g} s for its {verb}{value}"
-            self._lose(TimedOut(text), ahead)
+            text = f"{self.env_id} took longer than {limit_of(request):g} s for its {said(verb)}"
+            self._lose(TimedOut(text + value), ahead)
         return self._lose(BackendLost(f"the actor of {self.env_id} {value}"), ahead)
 
     def _lose(self, error: BackendLost | TimedOut, ahead: int) -> None:

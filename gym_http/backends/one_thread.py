@@ -53,7 +53,7 @@ class OneThread(There):
     """
 
     def __init__(self, env_id: str) -> None:
-        self._env_id = env_id
+        self.env_id = env_id
         self.env: Backend | None = None
         self._limit_s: float | None = None
         self._make_limit_s: float | None = None
@@ -132,12 +132,12 @@ class OneThread(There):
             return answer.result(limit_s)
         if limit_s is None or answer.done():
             return answer.result()
-        self._given_up = TimedOut(f"{self._env_id} took longer than {limit_s:g} s for its {verb}")
+        self._given_up = TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {verb}")
         self._calls.put(None)
         log.error(
             "a thread is stuck: %s has not returned from %s for %g s; what holds it can't be ended "
             "on 'local' (backend 'process' can)",
-            self._env_id,
+            self.env_id,
             verb,
             limit_s,
         )
@@ -145,6 +145,7 @@ class OneThread(There):
 
     def _built(self, build: Callable[[], tuple[Backend, Any]]) -> Any:
         self.env, facts = build()  # also where nobody waits any more
+        self.env_id = getattr(facts, "env_id", self.env_id)  # which a retired id isn't
         return facts
 
     def _work(self) -> None:
@@ -157,9 +158,9 @@ class OneThread(There):
             del answer, call, asked
         if self._given_up is None:
             return
-        log.warning("%s has come back, and is closed", self._env_id)
+        log.warning("%s has come back, and is closed", self.env_id)
         try:
             if self.env is not None:
                 self.env.close()
         except Exception:
-            log.exception("%s failed to close", self._env_id)
+            log.exception("%s failed to close", self.env_id)

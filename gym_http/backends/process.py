@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from gym_http import environments, forking
 from gym_http.backends.contract import Build, Opened
-from gym_http.backends.elsewhere import Elsewhere, raised
+from gym_http.backends.elsewhere import Elsewhere, raised, said
 from gym_http.backends.line import Broken, Late, Line, Memory
 from gym_http.backends.tenant import Failure
 from gym_http.backends.undertaker import Undertaker
@@ -97,12 +97,11 @@ class ProcessBackend(Elsewhere):
         if verb == "steps":
             self._memory.stamp(0)
         began = time.monotonic()
-        one = "step" if verb == "steps" else verb
         try:
             self._line.send((verb, *arguments), limit_s)
             answer = self._line.receive(self._deadline(began, limit_s, verb) if limit_s else None)
         except Late:
-            late = TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {one}")
+            late = TimedOut(f"{self.env_id} took longer than {limit_s:g} s for its {said(verb)}")
             self._lose(late, verb)
         except Broken as error:
             how = self._how_it_ended(error)

@@ -101,7 +101,7 @@ def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     told["last_episode_return"] = reward_of(facts["last_episode_return"])
     if facts["last_error"] is not None:
         error, when = facts["last_error"]
-        told["last_error"] = schema.LastError(error.code, error.message, time_of(when))
+        told["last_error"] = schema.LastError(error.code, str(error), time_of(when))
     return schema.InstanceReply(**{**facts, **told})
 
 

@@ -44,10 +44,10 @@ class CreateBody(Body):
     vectorization: str | None = None
     autoreset: str | None = None
     backend: str | None = None
-    resources: dict[str, float | int] | list[Any] | None = None
-    step_timeout_s: float | int | None = None
-    make_timeout_s: float | int | None = None
-    lease_s: float | int | None = None
+    resources: dict[str, float] | list[Any] | None = None
+    step_timeout_s: float | None = None
+    make_timeout_s: float | None = None
+    lease_s: float | None = None
     snapshot_id: str | None = None
     snapshot: Any = None
 
