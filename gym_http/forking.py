@@ -13,7 +13,11 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-_PRELOAD = ["gym_http.environments", "gym_http.backends.worker"]
+_PRELOAD = [
+    "gym_http.environments",
+    "gym_http.backends.worker",
+    "gym_http.backends.steady_forks",
+]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 

@@ -43,9 +43,13 @@ class Memory:
 
     def __init__(self, fd: int | None = None) -> None:
         self.fd = _unnamed() if fd is None else fd
-        if os.fstat(self.fd).st_size < _PAGE:
-            os.ftruncate(self.fd, _PAGE)
-        self._map = mmap.mmap(self.fd, 0)
+        try:
+            if os.fstat(self.fd).st_size < _PAGE:
+                os.ftruncate(self.fd, _PAGE)
+            self._map = mmap.mmap(self.fd, 0)  # which takes a file of its own
+        except BaseException:
+            os.close(self.fd)
+            raise
 
     def place(self, buffers: list[memoryview]) -> list[tuple[int, int]]:
         """Write the buffers. Returns (where, how long) of each."""
@@ -82,7 +86,7 @@ class Memory:
     def close(self) -> None:
         os.close(self.fd)
         with suppress(BufferError):  # somebody looks at it still
-            self._map.close()  # which has a file of its own
+            self._map.close()
 
     def __reduce__(self) -> Any:  # on its way into a process that is being made
         return _memory_there, (reduction.DupFd(self.fd),)

@@ -12,7 +12,7 @@ import sys
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
 from gym_http import environments, forking
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 KEEPER_S = 3.0  # that one may take to end an environment's processes
 START_AGAIN_S = (0.05, 0.5)  # before a process is made again that couldn't be
 REAP_S = 5.0  # that a killed process may take to be gone
+FILES = 8  # that are open at once while one is made, and some
 LEAVE_S = 1.0  # that one may take to end by itself, with what its libraries do then
 
 
@@ -57,16 +58,17 @@ def open_process(
 class ProcessBackend(Elsewhere):
     def __init__(self, recipe: Recipe, terms: Terms, most_bytes: int) -> None:
         super().__init__(recipe, terms)
-        self._memory = Memory()
-        ours, theirs = socket.socketpair()
-        try:
-            self._process = self._started(theirs, most_bytes)
-        except BaseException:
-            ours.close()
-            self._memory.close()
-            raise
-        finally:
-            theirs.close()
+        with ExitStack() as undo:
+            try:
+                self._memory = Memory()
+                undo.callback(self._memory.close)
+                ours, theirs = socket.socketpair()
+            except OSError as error:  # out of files
+                raise self._not_made(error) from error
+            undo.callback(ours.close)
+            with theirs:
+                self._process = self._started(theirs, most_bytes)
+            undo.pop_all()
         self._line = Line(ours, self._memory, copies=False, ended=self._process.sentinel)
         self._pid: int = self._process.pid
         _undertaker.begun(self._pid)
@@ -81,15 +83,18 @@ class ProcessBackend(Elsewhere):
                 name=f"gym-http {self.env_id}",
             )
             try:
+                _undertaker.start()
+                _require_files()
                 process.start()
                 return process
             except (OSError, EOFError) as error:  # the server for forks has just ended, perhaps
                 if patience_s is None:
-                    raise BackendLost(
-                        f"no process could be made for {self.env_id}: {brief(error)}"
-                    ) from error
+                    raise self._not_made(error) from error
                 time.sleep(patience_s)
         raise AssertionError
+
+    def _not_made(self, error: Exception) -> BackendLost:
+        return BackendLost(f"no process could be made for {self.env_id}: {brief(error)}")
 
     def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
         if self.lost is not None:
@@ -164,6 +169,14 @@ class ProcessBackend(Elsewhere):
             log.error("process %d of %s can't be killed", self._pid, self.env_id)
         else:
             self._process.close()
+
+
+def _require_files() -> None:
+    """Raises OSError where there are none for a process to be made: multiprocessing doesn't let go
+    of those that it has got until then."""
+    with ExitStack() as held:
+        for _ in range(FILES):
+            held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
 
 
 _undertaker = Undertaker()

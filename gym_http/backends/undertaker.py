@@ -22,11 +22,16 @@ PATIENCE_S = 1.0
 
 
 class Undertaker:
-    """The server's side. The process is started with the first group."""
+    """The server's side. The process is started with the first group, or before."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process, if there is none yet. Raises OSError."""
+        with self._lock:
+            self._started()
 
     def begun(self, group: int) -> None:
         self._tell(f"+{group}\n")
@@ -36,17 +41,21 @@ class Undertaker:
 
     def _tell(self, line: str) -> None:
         with self._lock:
-            if self._process is None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", __file__],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    start_new_session=True,  # what is sent to the server's group isn't meant for it
-                )
-            assert self._process.stdin is not None
+            process = self._started()
+            assert process.stdin is not None
             with suppress(OSError):  # somebody has killed it: the workers still watch the server
-                self._process.stdin.write(line.encode())
-                self._process.stdin.flush()
+                process.stdin.write(line.encode())
+                process.stdin.flush()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # what is sent to the server's group isn't meant for it
+            )
+        return self._process
 
 
 def main() -> None:
