@@ -10,7 +10,7 @@ from gym_http import backends, environments, keeping
 from gym_http.backends import Backend
 from gym_http.backends.surviving import Surviving
 from gym_http.catalogue import Policy
-from gym_http.errors import BackendLost
+from gym_http.errors import BackendLost, TimedOut
 from gym_http.instance import Instance
 from gym_http.registry import Registry
 from gym_http.settings import Settings
@@ -29,10 +29,15 @@ def _again(
 ) -> Backend:
     """An environment brought to where that of a leased instance was: from its last snapshot, or
     from the beginning of its episode. Raises Unsupported, and what backends.make raises."""
-    registry.worker_died(instance.backend)
     instance.last_error = copy.copy(lost), registry.clock()
     log.warning("restoring", extra={**instance.names(), "error": str(lost)})
     build: backends.Build = environments.make
     if instance.history.last:  # else it has not been called yet
         build = keeping.build_of(instance.history.latest())
-    return backends.make(instance.recipe, policy, instance.terms, settings, build).backend
+    try:
+        made = backends.make(instance.recipe, policy, instance.terms, settings, build)
+    except (BackendLost, TimedOut):  # that one as well; the first is counted with the end
+        registry.worker_died(instance.backend)
+        raise
+    registry.worker_died(instance.backend)
+    return made.backend

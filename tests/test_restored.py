@@ -1,6 +1,7 @@
 """With --auto-restore, an instance whose process crashes comes back where it was."""
 
 import os
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -180,10 +181,9 @@ class Restored(unittest.TestCase):
             self.service.step(one, 0)
         with self.assertRaisesRegex(BackendLost, "restored 2 times.*last good step was number 3"):
             self.service.step(one, 0)
-        described = self.service.describe(one)  # though it has ended
-        self.assertEqual(
-            (described["last_error"][0].code, described["restored"]), ("backend_lost", 2)
-        )
+        ended = self.service.describe(one)
+        self.assertEqual((ended["last_error"][0].code, ended["restored"]), ("backend_lost", 2))
+        self.assertEqual(self.deaths(), 3)
 
     def test_what_cannot_be_made_again(self):
         one, _ = self.pair(at=4, entropy=True)
@@ -192,6 +192,27 @@ class Restored(unittest.TestCase):
             self.service.step(one, 0)
         with self.assertRaisesRegex(BackendLost, "could not be restored: .*led elsewhere"):
             self.service.step(one, 0)
+        self.assertEqual(self.deaths(), 1)
+
+    def deaths(self):
+        metrics = self.service.metrics()[0].decode()
+        return int(re.search('deaths_total{backend="process"} ([0-9]+)', metrics)[1])
+
+
+class NotRestored(unittest.TestCase):
+    @params("step", "stop", "reset")
+    def test_many_environments_have_made_the_steps_of_each(self, how):
+        service = Service(Settings(imports=("tests.test_restored",)))
+        self.addCleanup(service.close_all)
+        with tempfile.TemporaryDirectory() as path:
+            recipe = Recipe("Crashing-v0", kwargs={"path": path}, num_envs=3)
+            one = service.create(recipe, 11, Terms(backend="process")).instance_id
+            service.reset(one)
+            with self.assertRaisesRegex(BackendLost, "last good step was number 12$"):
+                if how != "step":
+                    service.rollout(one, Plan([[0, 1, 0]] * 9, on_done=how))
+                for _ in range(9):
+                    service.step(one, [0, 1, 0])
 
 
 class FromOutside(ServerCase):
