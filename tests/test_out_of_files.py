@@ -8,52 +8,67 @@ import unittest
 from http.client import HTTPConnection
 
 import psutil
+from nose2.tools import params
 
 from tests.marked import MarkedServer
 from tests.support import eventually, post
 from tests.test_killed import one_instance
 
 
+class Asking:
+    """One connection, for a server that may take no other."""
+
+    def __init__(self, server, backend):
+        self.backend = backend
+        self.connection = HTTPConnection(*server.address, timeout=60)
+
+    def ask(self, path, body):
+        headers = {"Content-Type": "application/json"}
+        self.connection.request("POST", path, json.dumps(body), headers)
+        return json.loads(self.connection.getresponse().read())
+
+    def make(self):
+        return self.ask("/v1/envs/", {"env_id": "Walk-v0", "backend": self.backend})
+
+    def begun(self):
+        """A new instance's path."""
+        env = f"/v1/envs/{self.make()['instance_id']}"
+        self.ask(f"{env}/reset/", {"seed": 1})
+        return env
+
+
+def files_of(pid):
+    return sorted(map(int, os.listdir(f"/proc/{pid}/fd")))
+
+
+def let_open(pid, spare):
+    """So many files beside those that it has. Returns what it might open before."""
+    taken, most = set(files_of(pid)), 0
+    while spare or most in taken:
+        spare -= most not in taken
+        most += 1
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, usual[1]))
+
+
 class OutOfFiles(unittest.TestCase):
     def test_the_next_instance_is_refused_and_the_others_stay(self):
         with MarkedServer() as server:
-            worker = server.worker_pid()
-            connection = HTTPConnection(*server.address, timeout=60)
-            self.addCleanup(connection.close)
-
-            def ask(path, body):
-                headers = {"Content-Type": "application/json"}
-                connection.request("POST", path, json.dumps(body), headers)
-                return json.loads(connection.getresponse().read())
-
-            def make():
-                return ask("/v1/envs/", {"env_id": "Walk-v0", "backend": "process"})
-
-            def files():
-                return len(os.listdir(f"/proc/{worker}/fd"))
-
-            kept = make()["instance_id"]
-            ask(f"/v1/envs/{kept}/reset/", {"seed": 1})
-            before = files()
-            usual = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-            highest = max(map(int, os.listdir(f"/proc/{worker}/fd")))
-            made = []
+            worker, asking = server.worker_pid(), Asking(server, "process")
+            kept = asking.begun()
+            before = files_of(worker)
             for spare in range(20):
-                most = highest + 1 + spare
-                resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, usual[1]))
-                reply = make()
+                usual = let_open(worker, spare)
+                reply = asking.make()
+                resource.prlimit(worker, resource.RLIMIT_NOFILE, usual)
                 if "instance_id" in reply:
-                    made.append(reply["instance_id"])
                     break
                 self.assertEqual(reply["code"], "backend_lost", reply)
                 self.assertIn("Too many open files", reply["message"])
-                step = ask(f"/v1/envs/{kept}/step/", {"action": 0})
-                self.assertIn("observation", step, spare)
-            self.assertEqual(len(made), 1)
-            self.assertGreater(spare, 5)
-            resource.prlimit(worker, resource.RLIMIT_NOFILE, usual)
-            ask(f"/v1/envs/{made[0]}/close/", {})
-            eventually(lambda: files() == before)
+                self.assertIn("observation", asking.ask(f"{kept}/step/", {"action": 0}), spare)
+            self.assertIn(spare, range(6, 19))
+            asking.ask(f"/v1/envs/{reply['instance_id']}/close/", {})
+            eventually(lambda: files_of(worker) == before)
 
     def test_who_hangs_up_on_the_server_for_forks_ends_nobody(self):
         """As multiprocessing does where it finds no file left."""
@@ -68,3 +83,20 @@ class OutOfFiles(unittest.TestCase):
             for which in (env, other):
                 self.assertEqual(post(server, f"{which}/step/", {"action": 0})[0], 200)
             self.assertTrue(forks.is_running())
+
+    @params("worker", "driver")
+    def test_on_ray(self, whose):
+        with MarkedServer() as server:
+            asking = Asking(server, "ray")
+            kept = asking.begun()
+            pid = server.worker_pid() if whose == "worker" else driver_of(server)
+            usual = let_open(pid, 0)
+            self.assertEqual(asking.make()["code"], "backend_lost")
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+            self.assertIn("observation", asking.ask(f"{kept}/step/", {"action": 0}))
+            self.assertIn("observation", asking.ask(f"{asking.begun()}/step/", {"action": 0}))
+
+
+def driver_of(server):
+    below = psutil.Process(server.worker_pid()).children(recursive=True)
+    return next(process.ppid() for process in below if process.name() == "raylet")

@@ -49,9 +49,11 @@ def drive(control: socket.socket, hello: socket.socket, address: str) -> None:
     Line(hello, None, copies=True).send(None)
     hello.close()
     while True:
-        _, fds, _, _ = socket.recv_fds(control, 1, 1)
-        if not fds:
+        told, fds, _, _ = socket.recv_fds(control, 1, 1)
+        if not told:
             break
+        if not fds:  # no files left: whom it was for finds it closed
+            continue
         line = Line(socket.socket(fileno=fds[0]), None, copies=True)
         threading.Thread(target=_serve, args=(line, scratch is not None), daemon=True).start()
     _end(scratch)

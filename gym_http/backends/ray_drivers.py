@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from gym_http import forking
 from gym_http.backends.line import Broken, Late, Line
@@ -30,14 +30,19 @@ class Driver:
 
     def __init__(self, address: str) -> None:
         _knock(address)
-        ours, theirs = socket.socketpair()
-        hello, hello_there = socket.socketpair()
-        self._control = ours
         self._sending = threading.Lock()
-        self._process = forking.context().Process(
-            target=drive, args=(theirs, hello_there, address), name="gym-http ray"
-        )
-        self._process.start()
+        with ExitStack() as undo:
+            try:
+                self._control, theirs = map(undo.enter_context, socket.socketpair())
+                hello, hello_there = map(undo.enter_context, socket.socketpair())
+                self._process = forking.context().Process(
+                    target=drive, args=(theirs, hello_there, address), name="gym-http ray"
+                )
+                _undertaker.start()
+                self._process.start()
+            except (OSError, EOFError) as error:  # out of files, perhaps
+                raise BackendLost(f"no process could be made to talk with Ray: {error}") from error
+            undo.pop_all()
         theirs.close()
         hello_there.close()
         _undertaker.begun(self._process.pid)
@@ -72,7 +77,10 @@ class Driver:
 
     def connect(self) -> Line:
         """A line for one instance. Raises BackendLost."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise BackendLost(f"there can't be another line to Ray ({error})") from error
         try:
             with self._sending:
                 socket.send_fds(self._control, [b"+"], [theirs.fileno()])
