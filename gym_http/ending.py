@@ -9,7 +9,7 @@ import time
 
 from gym_http.backends.contract import Backend
 from gym_http.blame import environments_own_code
-from gym_http.errors import Busy, GymHTTPError, UnknownInstance
+from gym_http.errors import BackendLost, Busy, GymHTTPError, TimedOut, UnknownInstance
 from gym_http.instance import Instance
 from gym_http.registry import Registry
 
@@ -24,17 +24,22 @@ def end(instance: Instance, registry: Registry) -> None:
     Raises StorageFailed, EnvFailed; the instance is gone all the same.
     """
     registry.remove(instance)
-    finish(instance)
+    finish(instance, registry)
 
 
-def finish(instance: Instance) -> None:
+def finish(instance: Instance, registry: Registry) -> None:
     """End what belongs to an instance that nobody can call any more: its recording, then its
-    environment. Raises StorageFailed, EnvFailed."""
+    environment. Raises StorageFailed, EnvFailed, TimedOut, BackendLost."""
     try:
         end_recording(instance)
     finally:
-        with environments_own_code(instance.env_id, "close"):
-            instance.env.close()
+        try:
+            with environments_own_code(instance.env_id, "close"):
+                instance.env.close()
+        except (BackendLost, TimedOut):
+            if instance.backend != "local":  # where there is no worker
+                registry.worker_died(instance.backend)
+            raise
 
 
 def condemn(registry: Registry, instance: Instance, error: GymHTTPError) -> None:

@@ -100,7 +100,7 @@ class Reaper:
 
         def close() -> None:
             try:
-                finish(instance)
+                finish(instance, self._registry)
             except Exception as error:
                 log.error("closing %s: %s", instance.instance_id, error)
             finally:

@@ -230,7 +230,7 @@ class Registry:
         return True
 
     def worker_died(self, backend: str) -> None:
-        """Count it, though the instance lives on."""
+        """Count it, where the instance lives on, or has been taken out."""
         with self._lock:
             self._totals.deaths[backend] += 1
 

@@ -12,7 +12,7 @@ from gymnasium.envs.classic_control import CartPoleEnv
 from nose2.tools import params
 
 from gym_http.environments import Recipe
-from gym_http.errors import BackendLost
+from gym_http.errors import BackendLost, GymHTTPError
 from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.tape import Plan
@@ -213,6 +213,18 @@ class NotRestored(unittest.TestCase):
                     service.rollout(one, Plan([[0, 1, 0]] * 9, on_done=how))
                 for _ in range(9):
                     service.step(one, [0, 1, 0])
+
+
+class Ended(unittest.TestCase):
+    @params("sleeps", "exits")
+    def test_a_process_that_dies_of_its_closing_is_counted(self, how):
+        service = Service(Settings(imports=("tests.faulty_envs",)))
+        self.addCleanup(service.close_all)
+        recipe = Recipe("Walk-v0", kwargs={"how": how, "where": "close"})
+        one = service.create(recipe, None, Terms("process", step_timeout_s=0.5)).instance_id
+        with self.assertRaises(GymHTTPError):
+            service.close(one)
+        self.assertIn('deaths_total{backend="process"} 1.0', service.metrics()[0].decode())
 
 
 class FromOutside(ServerCase):
