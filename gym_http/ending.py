@@ -46,7 +46,9 @@ def condemn(registry: Registry, instance: Instance, error: GymHTTPError) -> None
     """Give up a leased instance whose environment is gone, or hangs. What is answered says so, and
     which step was its last good one."""
     ahead = error.facts.pop("steps_ahead", 0) * (instance.facts.num_envs or 1)
-    last = instance.progress.steps + ahead
+    instance.progress.steps += ahead  # though nobody was told what they brought
+    instance.tally.made(ahead, 0)
+    last = instance.progress.steps
     error.facts["last_good_step"] = last
     error.message += f"; its last good step was number {last}" if last else "; it has made no step"
     error.message += "; create a new one"

@@ -292,7 +292,9 @@ class Limits(Condemned):
             _, _, reply = post(self.server, f"{env}/rollout/", {"actions": [0] * 100})
             code = "timeout" if how in ("sleeps_a_little", "holds_the_gil") else "backend_lost"
             self.assertEqual((reply["code"], reply["last_good_step"]), (code, 37), reply)
-            self.assertEqual(get(self.server, env)[2]["last_error"]["message"], reply["message"])
+            info = get(self.server, env)[2]
+            self.assertEqual(info["last_error"]["message"], reply["message"])
+            self.assertEqual(info["steps"], 37)
             self.check_condemned(self.server, env, code)
 
     @params("render", "reset", "close")
