@@ -121,13 +121,19 @@ class Progress:
         return self._stopped not in (NEVER_RESET, FAILED)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the last call did, and nobody knows what it changed."""
+        return self._stopped == FAILED
+
+    @property
     def obstacle(self) -> str | None:
         """Why no step can be made."""
         return self._stopped
 
     def stop(self, why: str) -> None:
-        """No step until the next reset."""
-        self._stopped = why
+        """No step until the next reset. A monitor's beginning doesn't hide an end or a failure."""
+        if why != MONITOR or self._stopped is None:
+            self._stopped = why
 
     def reset_arguments(
         self, seed: Any, options: dict[str, Any] | None
