@@ -21,13 +21,15 @@ from gym_http.vectors import with_last_encoded
 def reset(instance: Instance, seed: Any, options: dict[str, Any] | None) -> Observed:
     """Begin an episode. Raises BadValue, EnvFailed."""
     progress, env = instance.progress, instance.env
+    if progress.has_failed:
+        instance.history.fail()
     seed = instance.pending_seed if seed is None else seed
     seed, options = progress.reset_arguments(seed, options)
     with environments_own_code(instance.env_id, "reset", progress):
         with refusal_of(options, progress):
             # A copy: some take what they know out of it.
             mine, random = options and {**options}, None
-            if instance.history.needs_random_state(seed, options):
+            if instance.history.needs_random_state(options):
                 random, (value, info) = backends.begin(env, seed, mine)
             else:
                 value, info = env.reset(seed=seed, options=mine)

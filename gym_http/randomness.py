@@ -1,6 +1,6 @@
 """The random state of an environment and of a space, and back.
 
-It is read before each episode that begins without a seed, so that it is kept as NumPy gives it;
+It is read before each episode, so that it is kept as NumPy gives it;
 `plain` makes what MessagePack carries of it.
 
 What counts is what the layers of an environment keep as attributes: NumPy's generators, Python's
@@ -13,6 +13,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ _LEAVES = {spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary
 
 
 def random_state(env: Any) -> dict[str, Any]:
-    """Of the whole environment, to be read right before a reset without a seed.
+    """Of the whole environment, to be read right before a reset.
 
     portable: whether it is plain numbers. An Atari emulator's isn't once it has run, but its whole
     state, which it would read from anybody without a look.
@@ -52,6 +53,21 @@ def random_state(env: Any) -> dict[str, Any]:
                 found.append([index, name, told])
                 portable = portable and not isinstance(told, bytes)
     return {"states": found, "portable": portable}
+
+
+def but_emulators(state: dict[str, Any]) -> dict[str, Any]:
+    """What counts before a reset with a seed: emulators take it for all that they do, others may
+    have generators that it doesn't reach."""
+    if "each" in state:
+        return {"each": [but_emulators(one) for one in state["each"]], "portable": True}
+    return {
+        "states": [item for item in state["states"] if not _is_emulators(item)],
+        "portable": True,
+    }
+
+
+def _is_emulators(item: list[Any]) -> bool:
+    return isinstance(item[2], bytes) or (isinstance(item[2], dict) and "seed" in item[2])
 
 
 def before_reset(env: Any) -> dict[str, Any] | None:
@@ -89,6 +105,18 @@ def set_random_state(env: Any, state: Any, *, ours: bool = False) -> None:
         if type(index) is not int or not 0 <= index < len(found):
             raise BadValue(f"random: there is no layer {shown(index)}")
         _set(found[index], name, plain, ours)
+
+
+@contextmanager
+def shared_kept() -> Iterator[None]:
+    """A context that leaves the process's own generators as they are, from which environments that
+    are old draw."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
 
 
 def space_state(space: Space[Any]) -> list[Any]:

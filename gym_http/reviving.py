@@ -6,7 +6,7 @@ import copy
 import logging
 from functools import partial
 
-from gym_http import backends, environments, keeping
+from gym_http import backends, environments, snapshots
 from gym_http.backends import Backend
 from gym_http.backends.surviving import Surviving
 from gym_http.catalogue import Policy
@@ -28,12 +28,12 @@ def _again(
     instance: Instance, policy: Policy, settings: Settings, registry: Registry, lost: BackendLost
 ) -> Backend:
     """An environment brought to where that of a leased instance was: from its last snapshot, or
-    from the beginning of its episode. Raises Unsupported, and what backends.make raises."""
+    from its beginning. Raises Unsupported, and what backends.make raises."""
     instance.last_error = copy.copy(lost), registry.clock()
     log.warning("restoring", extra={**instance.names(), "error": str(lost)})
     build: backends.Build = environments.make
     if instance.history.last:  # else it has not been called yet
-        build = keeping.build_of(instance.history.latest())
+        build = partial(snapshots.make_after_crash, instance.history.latest())
     try:
         made = backends.make(instance.recipe, policy, instance.terms, settings, build)
     except (BackendLost, TimedOut):  # that one as well; the first is counted with the end

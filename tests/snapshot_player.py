@@ -36,7 +36,7 @@ class Player:
 
     def reset(self, seed: Any = None, options: dict[str, Any] | None = None) -> bytes:
         random = None
-        if History.needs_random_state(seed):
+        if History.needs_random_state(options):
             random = self.there(randomness.random_state, self.env)
         value, info = self._thread.reset(seed=seed, options=options and {**options})
         observation = spaces.encode(self.env.observation_space, value)

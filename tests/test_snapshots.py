@@ -154,7 +154,7 @@ class Histories(Begun):
         captured = original.capture()
         original.history.captured(captured)
         original.play(5)
-        log = original.history.latest()
+        (log,) = original.history.latest()
         self.assertEqual((log.start, len(log.events)), (captured, 5))
         made = snapshots.make_again(log, original.recipe, POLICY)
         self.check(original, original.twin(made))

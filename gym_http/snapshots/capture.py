@@ -10,6 +10,7 @@ These are called where the environment lives; what they take and return can be s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +69,15 @@ def make_again(log: Log, recipe: Recipe, policy: Policy) -> Made:
     """An environment brought to the end of the log, from a snapshot or from the beginning.
     Raises Unsupported, and what making raises."""
     return replay(log, recipe, policy, restore)
+
+
+def make_after_crash(logs: list[Log], recipe: Recipe, policy: Policy) -> Made:
+    """The same by the first of them that leads there: the surest is the first. Raises what
+    `make_again` does."""
+    for surer in logs[:-1]:
+        with suppress(Unsupported):
+            return make_again(surer, recipe, policy)
+    return make_again(logs[-1], recipe, policy)
 
 
 def _capture(kind: str, env: Any) -> Captured:

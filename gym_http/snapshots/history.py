@@ -7,7 +7,7 @@
                                             wire values; after a reset, only (observation,)
 
 `random` is what `randomness.random_state` read right before the reset, needed where
-`History.needs_random_state(seed, options)`.
+`History.needs_random_state(options)`: a seed may not reach all generators.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from gym_http import randomness
 from gym_http.errors import Unsupported
 from gym_http.spaces import batches
 from gym_http.wire import to_msgpack
@@ -36,7 +37,7 @@ _TOO_LARGE = "\0too large"  # in place of options
 class Reset:
     """One that was made.
 
-    random: the environment's random state before it; None where the seed says all.
+    random: the environment's random state before it; None where nothing begins, or it isn't known.
     begins: whether what follows can be had from here, without what was before. portable: whether
     a client may have given it.
     """
@@ -90,6 +91,7 @@ class History:
         "_is_whole",
         "_latest",
         "_life",
+        "_options_size",
         "_since",
         "_start",
         "last",
@@ -103,6 +105,7 @@ class History:
         self._events: deque[Any] = deque(maxlen=most + 1)
         self.note: Callable[[Any], None] = self._events.append
         self._life = LIFE_BYTES // each
+        self._options_size = 0  # bytes of the events' options
         self._is_whole = True  # whether the events begin where `_start` does
         self._start: Captured | None = None
         self._captured: Captured | None = None  # the latest, and how many events came before it
@@ -111,27 +114,40 @@ class History:
         self.last: tuple[Any, ...] = ()  # or only the digest of it
 
     @staticmethod
-    def needs_random_state(seed: Any, options: dict[str, Any] | None = None) -> bool:
-        """Whether a reset with these begins an episode where the environment's generators are."""
-        if options and "reset_mask" in options:
-            return False
-        return None in seed if isinstance(seed, list) else seed is None
+    def needs_random_state(options: dict[str, Any] | None = None) -> bool:
+        """Whether a reset with these begins an episode, of all environments."""
+        return not (options and "reset_mask" in options)
 
     def reset(self, seed: Any, options: dict[str, Any] | None, random: Any = None) -> None:
         """A reset has been made."""
-        begins = not (options and "reset_mask" in options)
+        begins = self.needs_random_state(options)
+        if (
+            random is not None
+            and seed is not None
+            and not (isinstance(seed, list) and None in seed)
+        ):
+            random = randomness.but_emulators(random)
         portable = random is None or random["portable"]
         if begins:
             self._captured = None
             most = self._life if portable else MOST_STEPS // 2
-            if len(self._events) > min(most, (self._events.maxlen or 0) // 2):
+            is_long = len(self._events) > min(most, (self._events.maxlen or 0) // 2)
+            if is_long or self._options_size > LIFE_BYTES:
                 self._begin(None, [], False)
-        if options and len(to_msgpack(options)) > _LARGEST_OPTIONS:
-            options = {_TOO_LARGE: True}
+        if options:
+            size = len(to_msgpack(options))
+            self._options_size += size
+            if size > _LARGEST_OPTIONS or self._options_size > MOST_BYTES:
+                options = {_TOO_LARGE: True}
         made = Reset(seed, options, random, begins, portable)
         if begins:
             self._supersede(made)
         self._events.append(made)
+
+    def fail(self) -> None:
+        """A call has failed, in the middle of whatever it changed: nothing that was before brings
+        an environment to where this one is."""
+        self._begin(None, [], False)
 
     def captured(self, captured: Captured) -> None:
         """The environment's state is in other hands as well: `latest` may begin there."""
@@ -151,7 +167,7 @@ class History:
             if isinstance(event, Reset) and event.begins:
                 other._latest[event.portable] = event
         other._life, other._is_whole, other._start = self._life, self._is_whole, self._start
-        other.last = self.last
+        other._options_size, other.last = self._options_size, self.last
         return other
 
     def take(self, log: Log) -> None:
@@ -173,21 +189,30 @@ class History:
             if begun:
                 return self._log(None, events[begun[-1] :])
         if not self._is_whole:
-            raise Unsupported("there are too many steps since it was made")
+            raise Unsupported("there are too many steps since it was made, or one has failed")
         if portable and start is not None:
             raise Unsupported("it began with a snapshot, in a state that isn't portable")
         return self._log(start, events)
 
-    def latest(self, whole: bool = False) -> Log:
-        """From the latest snapshot, or else from the beginning. Raises Unsupported."""
-        if self._captured is None or self._overflown:
-            return self.log(whole)
-        return self._log(self._captured, list(self._events)[self._since :])
+    def latest(self) -> list[Log]:
+        """From the latest snapshot; or else all since it was made, for what an environment does
+        may depend on that, and then the episode alone. Raises Unsupported."""
+        if self._captured is not None and not self._overflown:
+            return [self._log(self._captured, list(self._events)[self._since :])]
+        episode = self.log()
+        try:
+            whole = self.log(whole=True)
+        except Unsupported:
+            return [episode]
+        return [whole, episode] if len(whole.events) > len(episode.events) else [episode]
 
     def _log(self, start: Captured | None, events: list[Any]) -> Log:
         for event in events:
             if isinstance(event, Reset) and event.options and _TOO_LARGE in event.options:
-                raise Unsupported(f"options of more than {_LARGEST_OPTIONS} bytes aren't kept")
+                raise Unsupported(
+                    f"options of more than {_LARGEST_OPTIONS} bytes aren't kept, nor of more than "
+                    f"{MOST_BYTES} in all"
+                )
         is_digest = len(self.last) == 1 and isinstance(self.last[0], Digest)
         events = list(_own(events))
         return Log(start, events, self.last[0] if is_digest else digest_of(*self.last))
@@ -209,6 +234,7 @@ class History:
         self._events.extend(events)
         self._start, self._is_whole = start, is_whole
         self._captured, self._since = None, 0
+        self._options_size = 0
         self._latest.clear()
 
 

@@ -20,7 +20,7 @@ from gym_http.catalogue import Policy
 from gym_http.environments import Made, Recipe, make
 from gym_http.errors import BadValue, Unsupported, shown
 from gym_http.layers import layers
-from gym_http.randomness import random_state, set_random_state
+from gym_http.randomness import but_emulators, random_state, set_random_state
 from gym_http.snapshots import mujoco_state
 from gym_http.snapshots.plain import NotPlain, plain, unplain
 from gym_http.wire import from_msgpack, to_msgpack
@@ -46,8 +46,7 @@ def capture(env: Any) -> bytes:
     if not emulators(env):
         raise Unsupported("it is neither an Atari nor a MuJoCo environment")
     told = [_tell(layer) for layer in layers(env)]
-    random = random_state(env)
-    random["states"] = [item for item in random["states"] if not _is_emulators(item)]
+    random = but_emulators(random_state(env))
     return to_msgpack({"layers": told, "random": randomness.plain(random)})
 
 
@@ -73,10 +72,6 @@ def restore(data: bytes, recipe: Recipe, policy: Policy, *, ours: bool = True) -
         made.env.close()
         raise
     return made
-
-
-def _is_emulators(item: list[Any]) -> bool:
-    return isinstance(item[2], bytes) or (isinstance(item[2], dict) and "seed" in item[2])
 
 
 def _tell(layer: Any) -> dict[str, Any]:

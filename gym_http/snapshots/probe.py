@@ -57,7 +57,7 @@ def doubt(kind: str, recipe: Recipe, policy: Policy, capture: Capture, restore: 
             return _known[key]
     begun = time.monotonic()
     # On a thread of its own, for OpenGL's sake: the twin's would be in the way of the user's.
-    with ThreadPoolExecutor(1) as thread:
+    with randomness.shared_kept(), ThreadPoolExecutor(1) as thread:
         tried = thread.submit(_try, kind, _small(kind, recipe), policy, capture, restore)
         error = tried.exception()
     found = ""
@@ -164,7 +164,7 @@ class _Player:
     def reset(self, seed: Any = None, options: dict[str, Any] | None = None) -> Told:
         history = self.history
         random = None
-        if history is not None and history.needs_random_state(seed):
+        if history is not None and history.needs_random_state(options):
             random = randomness.random_state(self._env)
         observation, info = begin(self._env, Reset(seed, options))
         self.over = False
