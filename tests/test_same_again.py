@@ -55,7 +55,15 @@ class AgeingCrash(Ageing):
         return super().step(action)
 
 
-for _kind in (Stumbling, SharedDice, AgeingCrash):
+class RenderDice(Unpickled):
+    """Draws a number for each picture."""
+
+    def render(self):
+        self.np_random.random()
+        return super().render()
+
+
+for _kind in (RenderDice, Stumbling, SharedDice, AgeingCrash):
     gymnasium.register(f"test/{_kind.__name__}-v0", entry_point=_kind, max_episode_steps=500)
 
 
@@ -127,6 +135,13 @@ class Taken(WithService):
                 self.service.snapshot(original)
             told.append(self.play(original))
         self.assertEqual(*told)
+
+    def test_pictures_that_change_what_follows(self):
+        original = self.create("test/RenderDice-v0")
+        self.service.reset(original, seed=3)
+        self.service.render(original)
+        with self.assertRaisesRegex(Unsupported, "told another observation"):
+            self.service.snapshot(original)
 
     def test_many_options(self):
         """Are let go of, as all that is long ago."""

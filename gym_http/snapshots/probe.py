@@ -94,6 +94,7 @@ def _try(kind: str, recipe: Recipe, policy: Policy, capture: Capture, restore: R
         player.frame()
         player.reset()  # what an episode begins with may come from the one before
         player.play(actions)
+        player.frame()  # which is in no history, and so may change nothing
         captured, over = capture(kind, twin.env), player.over
         kept = history.log(kind == REPLAYS[1])
         told = _look(player, actions)
