@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from gym_http.errors import OutOfSequence
 
 MOST_CLIENTS = 16  # of one instance, each with a reply
+MOST_NUMBERS = 1000  # of those whose replies are let go
 
 
 class Number(NamedTuple):
@@ -24,16 +25,17 @@ class Number(NamedTuple):
 class Sequence:
     """Touched under the instance's lease only."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_without_reply")
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[Number, Any]] = {}  # by client_id, least recently used first
+        self._without_reply: dict[str, int] = {}  # client_id -> its last number
 
     def kept(self, number: Number) -> Any:
         """The reply to the last call, where this is it once more; None where it is the next one.
         Raises OutOfSequence for any other."""
         found = self._last.get(number.client_id)
-        last = 0 if found is None else found[0].seq
+        last = self._without_reply.get(number.client_id, 0) if found is None else found[0].seq
         if number.seq == last + 1:
             return None
         if found is None or number.seq != last:
@@ -47,11 +49,15 @@ class Sequence:
         return found[1]
 
     def keep(self, number: Number, reply: Any) -> None:
-        """Use up the next number. Whose last call is longest ago is forgotten where there are too
-        many, and begins anew."""
+        """Use up the next number. Where there are too many, the reply of whom whose last call is
+        longest ago is let go; after many more its number as well, and it begins anew."""
         self._keep(number, reply)
+        self._without_reply.pop(number.client_id, None)
         if len(self._last) > MOST_CLIENTS:
-            del self._last[next(iter(self._last))]
+            client_id = next(iter(self._last))
+            self._without_reply[client_id] = self._last.pop(client_id)[0].seq
+            if len(self._without_reply) > MOST_NUMBERS:
+                del self._without_reply[next(iter(self._without_reply))]
 
     def _keep(self, number: Number, reply: Any) -> None:
         self._last.pop(number.client_id, None)
@@ -60,6 +66,7 @@ class Sequence:
     def forget(self) -> None:
         """Let go of the replies, which may be large: the instance has ended."""
         self._last.clear()
+        self._without_reply.clear()
 
 
 def _out_of(seq: int, last: int) -> OutOfSequence:
@@ -67,6 +74,8 @@ def _out_of(seq: int, last: int) -> OutOfSequence:
         reason = f"seq {seq} leaves a gap: " + (
             f"the last was {last}" if last else "no call of this client is known here"
         )
+    elif seq == last:
+        reason = f"seq {seq} has been done, and so many clients called since that its reply is gone"
     else:
         reason = f"seq {seq} is an old one: the last was {last}"
     return OutOfSequence(f"{reason}; the next is {last + 1}", expected=last + 1)

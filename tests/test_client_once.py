@@ -82,7 +82,7 @@ class OnAServer(CutCase):
         self.lost(client, "request", 1)
         self.assertEqual(client.env_step(self.one, 2)[0], [1, 1, 2])
 
-    def test_who_was_forgotten(self):
+    def test_whose_reply_was_let_go(self):
         client = self.client(self.proxied)
         client.env_step(self.one, 1)
         for _ in range(16):
@@ -182,10 +182,10 @@ assert(code_of(999) == "env_failed") -- which uses it
 steps = steps + 1
 assert(client:env_reset(one))
 made(7)
-for _ = 1, 16 do made(8, gym.new(direct, { json = "dkjson" })) end -- so that it is forgotten
+for _ = 1, 16 do made(8, gym.new(direct, { json = "dkjson" })) end -- so that its reply is let go
 made(9)
 made(9)
-assert(client.counts[one].next == 3, client.counts[one].next)
+assert(client.counts[one].next == 12, client.counts[one].next)
 assert(client:env_close(one) and not client.counts[one])
 local _, problem, code = gym.new(direct, { retries = "many" })
 assert(code == "bad_value" and problem:find("retries"))

@@ -13,7 +13,7 @@ from nose2.tools import params
 from gym_http.environments import Recipe
 from gym_http.errors import OutOfSequence
 from gym_http.registry import Registry
-from gym_http.sequence import MOST_CLIENTS, Number, Sequence
+from gym_http.sequence import MOST_CLIENTS, MOST_NUMBERS, Number, Sequence
 from gym_http.service import Service
 from gym_http.web.exchange import Call, answer
 from gym_http.web.hot import HOT
@@ -80,8 +80,16 @@ class Rules(unittest.TestCase):
         kept = self.call(1, "0")  # a repetition is a call
         self.call(1, "one more")
         self.assertIs(self.call(1, "0"), kept)
-        self.refused(2, 1, "no call of this client", client_id="1")
-        self.call(2, "2")
+        self.refused(1, 2, "has been done.*its reply is gone", client_id="1")  # never twice
+        self.call(2, "1")
+        self.assertIsNotNone(self.sequence.kept(Number(2, "1", "r")))
+
+    def test_so_many_that_one_begins_anew(self):
+        for i in range(MOST_CLIENTS + MOST_NUMBERS + 1):
+            self.call(1, str(i))
+        self.refused(1, 2, "reply is gone", client_id="1")
+        self.refused(2, 1, "no call of this client", client_id="0")
+        self.call(1, "0")
 
     def test_an_instance_that_has_ended_keeps_nothing(self):
         """What is gone is remembered for an hour, without the replies."""
