@@ -101,7 +101,7 @@ class Taken(WithService):
         with self.assertRaises(EnvFailed):
             self.service.step(original, 1)
         self.service.reset(original, seed=3)
-        with self.assertRaisesRegex(Unsupported, "or one has failed"):
+        with self.assertRaisesRegex(Unsupported, "or one failed"):
             self.service.snapshot(original)
 
     def test_a_monitor_begins_after_a_failure(self):
@@ -142,6 +142,23 @@ class Taken(WithService):
         self.service.render(original)
         with self.assertRaisesRegex(Unsupported, "told another observation"):
             self.service.snapshot(original)
+
+    def test_large_actions(self):
+        """Are kept as long as there are few of them."""
+        space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Sequence(gymnasium.spaces.Box(0, 1))})
+        history = History(space)
+        history.last = (0,)
+        for kept in (history, history.passed_on()):
+            kept.reset(1, None)
+            kept.note({"a": (np.zeros(1000),) * 100})
+            self.assertEqual(len(kept.log().events), 2)
+            for _ in range(1000):
+                kept.note({"a": (np.zeros(1000),) * 100})
+            self.assertLess(len(kept._events), 40)
+            with self.assertRaisesRegex(Unsupported, "too large ones"):
+                kept.log()
+            kept.reset(2, None)
+            self.assertEqual(kept.log().events[0].seed, 2)
 
     def test_many_options(self):
         """Are let go of, as all that is long ago."""

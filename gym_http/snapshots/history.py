@@ -88,11 +88,12 @@ class History:
     __slots__ = (
         "_captured",
         "_events",
+        "_is_sized",
         "_is_whole",
         "_latest",
         "_life",
-        "_options_size",
         "_since",
+        "_size",
         "_start",
         "last",
         "note",
@@ -103,9 +104,10 @@ class History:
         most = max(1, min(MOST_STEPS, MOST_BYTES // each))
         # One more than is kept says that there were too many.
         self._events: deque[Any] = deque(maxlen=most + 1)
-        self.note: Callable[[Any], None] = self._events.append
+        self._is_sized = action_space is None or batches.is_sized(action_space)
+        self.note: Callable[[Any], None] = self._noting()
         self._life = LIFE_BYTES // each
-        self._options_size = 0  # bytes of the events' options
+        self._size = 0  # bytes of options, and of actions whose space doesn't tell theirs
         self._is_whole = True  # whether the events begin where `_start` does
         self._start: Captured | None = None
         self._captured: Captured | None = None  # the latest, and how many events came before it
@@ -132,17 +134,27 @@ class History:
             self._captured = None
             most = self._life if portable else MOST_STEPS // 2
             is_long = len(self._events) > min(most, (self._events.maxlen or 0) // 2)
-            if is_long or self._options_size > LIFE_BYTES:
+            if is_long or self._size > LIFE_BYTES:
                 self._begin(None, [], False)
         if options:
             size = len(to_msgpack(options))
-            self._options_size += size
-            if size > _LARGEST_OPTIONS or self._options_size > MOST_BYTES:
+            self._size += size
+            if size > _LARGEST_OPTIONS or self._size > MOST_BYTES:
                 options = {_TOO_LARGE: True}
         made = Reset(seed, options, random, begins, portable)
         if begins:
             self._supersede(made)
         self._events.append(made)
+
+    def _noting(self) -> Callable[[Any], None]:
+        return self._events.append if self._is_sized else self._note_large
+
+    def _note_large(self, action: Any) -> None:
+        """Note one that may have any size; let go of all where they are too large together."""
+        self._events.append(action)
+        self._size += _OVERHEAD + _bytes_in(action)
+        if self._size > MOST_BYTES:
+            self._begin(None, [], False)
 
     def fail(self) -> None:
         """A call has failed, in the middle of whatever it changed: nothing that was before brings
@@ -161,13 +173,15 @@ class History:
         """For another instance, whose environment stands where this one's does."""
         other = History()
         other._events = deque(maxlen=self._events.maxlen)
+        other._is_sized = self._is_sized
         other.note = other._events.append
         for event in _own(self._events):
             other.note(event)
             if isinstance(event, Reset) and event.begins:
                 other._latest[event.portable] = event
+        other.note = other._noting()
         other._life, other._is_whole, other._start = self._life, self._is_whole, self._start
-        other._options_size, other.last = self._options_size, self.last
+        other._size, other.last = self._size, self.last
         return other
 
     def take(self, log: Log) -> None:
@@ -189,7 +203,9 @@ class History:
             if begun:
                 return self._log(None, events[begun[-1] :])
         if not self._is_whole:
-            raise Unsupported("there are too many steps since it was made, or one has failed")
+            raise Unsupported(
+                "there are too many steps since it was made, or too large ones, or one failed"
+            )
         if portable and start is not None:
             raise Unsupported("it began with a snapshot, in a state that isn't portable")
         return self._log(start, events)
@@ -234,7 +250,7 @@ class History:
         self._events.extend(events)
         self._start, self._is_whole = start, is_whole
         self._captured, self._since = None, 0
-        self._options_size = 0
+        self._size = 0
         self._latest.clear()
 
 
@@ -245,6 +261,16 @@ def _own(events: Iterable[Any]) -> Iterator[Any]:
 
 def _begins(event: Any, portable: bool) -> bool:
     return isinstance(event, Reset) and event.begins and (event.portable or not portable)
+
+
+def _bytes_in(action: Any) -> int:
+    if isinstance(action, np.ndarray):
+        return action.nbytes
+    if isinstance(action, dict):
+        return sum(map(_bytes_in, action.values()))
+    if isinstance(action, (tuple, list)):
+        return _OVERHEAD * len(action) + sum(map(_bytes_in, action))
+    return 4 * len(action) if isinstance(action, str) else 0
 
 
 def digest_of(

@@ -72,6 +72,14 @@ def element(space: Space[Any], batch: Any, index: int) -> Any:
     return batch[index]
 
 
+def is_sized(space: Space[Any]) -> bool:
+    """Whether all its elements have the size that `size_of` tells."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        parts = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        return all(map(is_sized, parts))
+    return isinstance(space, NUMBERS)
+
+
 def size_of(space: Space[Any]) -> int:
     """The bytes of an element's arrays; what else it has isn't counted."""
     if isinstance(space, spaces.Dict):
