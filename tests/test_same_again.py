@@ -16,7 +16,7 @@ from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.snapshots import History
 from gym_http.terms import Terms
-from tests.snapshot_envs import Ageing, Unpickled
+from tests.snapshot_envs import Ageing, Unpickled, Walk
 
 
 class Stumbling(Ageing):
@@ -63,7 +63,18 @@ class RenderDice(Unpickled):
         return super().render()
 
 
-for _kind in (RenderDice, Stumbling, SharedDice, AgeingCrash):
+class Sometimes(Walk):
+    """Can't be made at times."""
+
+    is_broken = False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if Sometimes.is_broken:
+            raise OSError("too many open files")
+
+
+for _kind in (RenderDice, Sometimes, Stumbling, SharedDice, AgeingCrash):
     gymnasium.register(f"test/{_kind.__name__}-v0", entry_point=_kind, max_episode_steps=500)
 
 
@@ -142,6 +153,15 @@ class Taken(WithService):
         self.service.render(original)
         with self.assertRaisesRegex(Unsupported, "told another observation"):
             self.service.snapshot(original)
+
+    def test_a_twin_that_could_not_be_made_once(self):
+        original = self.create("test/Sometimes-v0")
+        self.service.reset(original, seed=3)
+        Sometimes.is_broken = True
+        with self.assertRaisesRegex(Unsupported, "too many open files"):
+            self.service.snapshot(original)
+        Sometimes.is_broken = False
+        self.assertEqual(self.service.snapshot(original).kind, "copy")
 
     def test_large_actions(self):
         """Are kept as long as there are few of them."""

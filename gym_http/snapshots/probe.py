@@ -67,6 +67,8 @@ def doubt(kind: str, recipe: Recipe, policy: Policy, capture: Capture, restore: 
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     took_s = time.monotonic() - begun
     log.info("%s by %s: %s (%.1f s)", recipe.env_id, kind, found or "does", took_s)
+    if error is not None and not isinstance(error, Unsupported):
+        return found  # memory was short, say: it may do the next time
     with _lock:
         _known[key] = found
         while len(_known) > _MOST_KNOWN:
