@@ -39,6 +39,7 @@ def take(instance: Instance, policy: Policy) -> Snapshot:
         facts=instance.facts,
         terms=instance.terms,
         instance_id=instance.instance_id,
+        pending_seed=instance.pending_seed,
     )
 
 
@@ -63,6 +64,8 @@ def take_up(instance: Instance, kept: Snapshot | Parsed) -> None:
     if isinstance(kept, Snapshot):
         instance.history = kept.history.passed_on()
         instance.progress = kept.progress.passed_on()
+        if instance.pending_seed is None:
+            instance.pending_seed = kept.pending_seed
     else:
         instance.progress.take(kept.progress)
         log = kept.start

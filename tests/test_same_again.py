@@ -163,6 +163,15 @@ class Taken(WithService):
         Sometimes.is_broken = False
         self.assertEqual(self.service.snapshot(original).kind, "copy")
 
+    def test_a_seed_that_waits_for_a_reset(self):
+        first = self.create("CartPole-v1")
+        self.service.reset(first, seed=3)
+        taken = self.service.snapshot(first)
+        original = self.service.create_from(taken.snapshot_id, seed=7).instance_id
+        other = self.restored(original)
+        told = [self.service.reset(one).observation.tolist() for one in (original, other)]
+        self.assertEqual(*told)
+
     def test_large_actions(self):
         """Are kept as long as there are few of them."""
         space = gymnasium.spaces.Dict({"a": gymnasium.spaces.Sequence(gymnasium.spaces.Box(0, 1))})

@@ -26,6 +26,7 @@ class Snapshot:
     facts: Facts
     terms: Terms
     instance_id: str
+    pending_seed: int | None = None  # for the next reset that has none
 
 
 class Snapshots:
