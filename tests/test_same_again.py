@@ -137,13 +137,15 @@ class Taken(WithService):
 
     @params("local", "process")
     def test_the_processs_own_dice(self, backend):
-        """They haven't noticed that a snapshot was taken."""
+        """No seed need have been given, so that nothing brings them back; a snapshot is refused, and
+        they haven't noticed."""
         told = []
         for is_taken in (False, True):
             original = self.create("test/SharedDice-v0", backend)
             self.service.reset(original, seed=3)
             if is_taken:
-                self.service.snapshot(original)
+                with self.assertRaises(Unsupported):
+                    self.service.snapshot(original)
             told.append(self.play(original))
         self.assertEqual(*told)
 

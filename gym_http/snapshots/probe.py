@@ -140,7 +140,7 @@ class _Player:
         # The space may be its class's, and then the twin's is that of the user's environment.
         space = copy.deepcopy(self._env.action_space)
         space.seed(_SEED)
-        self.reset(_SEED)
+        self.reset()  # no seed, as nobody need have given one
         actions: list[Any] = []
         deadline = time.monotonic() + LONGEST_S
         while len(actions) < STEPS:
