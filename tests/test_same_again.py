@@ -137,8 +137,7 @@ class Taken(WithService):
 
     @params("local", "process")
     def test_the_processs_own_dice(self, backend):
-        """No seed need have been given, so that nothing brings them back; a snapshot is refused, and
-        they haven't noticed."""
+        """Nobody need have given a seed, so that nothing brings them back. They don't notice."""
         told = []
         for is_taken in (False, True):
             original = self.create("test/SharedDice-v0", backend)
