@@ -18,14 +18,16 @@ from gym_http.snapshots import Captured, Log, form
 from gym_http.snapshots.form import Parsed
 from gym_http.snapshots.replay import decoded
 from gym_http.snapshots.store import Snapshot
+from gym_http.trials import Trials
 
 
-def take(instance: Instance, policy: Policy) -> Snapshot:
+def take(instance: Instance, trials: Trials) -> Snapshot:
     """Of a leased instance. Raises ResetNeeded, Unsupported, EnvFailed, TimedOut, BackendLost."""
     if not instance.progress.is_known:
         playing.require_running(instance)
     with environments_own_code(instance.env_id, "snapshot"):
-        captured = backends.apply(instance.env, snapshots.capture, instance.recipe, policy)
+        capture = partial(backends.apply, instance.env, snapshots.capture)
+        captured = trials.captured(capture, instance.recipe, instance.terms)
         sampling = randomness.space_state(instance.env.action_space)
     if captured.kind == "replay":
         instance.history.log(captured.whole)  # or there is nothing to replay
@@ -76,12 +78,14 @@ def take_up(instance: Instance, kept: Snapshot | Parsed) -> None:
         randomness.set_space_state(space, kept.sampling)
 
 
-def portable(snapshot: Snapshot, policy: Policy, settings: Settings) -> dict[str, Any]:
+def portable(
+    snapshot: Snapshot, trials: Trials, policy: Policy, settings: Settings
+) -> dict[str, Any]:
     """As a client may keep it, and send it back. Steps are made again to see that they lead here.
     Raises Unsupported, and what making raises."""
     start: Captured | Log = snapshot.captured
     if not snapshot.captured.portable:
-        start = _portable_log(snapshot, policy, settings)
+        start = _portable_log(snapshot, trials)
     opened = backends.make(
         snapshot.recipe, policy, snapshot.terms, settings, build_of(start)
     ).backend
@@ -99,14 +103,10 @@ def portable(snapshot: Snapshot, policy: Policy, settings: Settings) -> dict[str
         close_quietly(opened)
 
 
-def _portable_log(snapshot: Snapshot, policy: Policy, settings: Settings) -> Log:
+def _portable_log(snapshot: Snapshot, trials: Trials) -> Log:
     way = snapshot.captured
     if way.kind != "replay":  # nobody has asked yet
-        opened = backends.make(snapshot.recipe, policy, snapshot.terms, settings).backend
-        try:
-            way = backends.apply(opened, snapshots.replayable, snapshot.recipe, policy)
-        finally:
-            close_quietly(opened)
+        way = trials.replay(snapshot.recipe, snapshot.terms)
     return snapshot.history.log(way.whole, portable=True)
 
 

@@ -44,6 +44,7 @@ from gym_http.snapshots.form import Parsed, read
 from gym_http.snapshots.store import Snapshot, Snapshots
 from gym_http.tape import Plan
 from gym_http.terms import Terms
+from gym_http.trials import Trials
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Service:
         self.reaper = Reaper(self._registry)
         self._scoreboard = Scoreboard(self._settings.data_dir)
         self._snapshots = Snapshots(self._settings.max_snapshots)
+        self._trials = Trials(self._policy, self._settings)
         self._closing = threading.Lock()
         self._ending = threading.Event()
         self.on_shutdown: Callable[[], None] | None = None  # set by who serves
@@ -220,7 +222,7 @@ class Service:
         Raises UnknownInstance, Busy, ResetNeeded, Unsupported, EnvFailed.
         """
         with self._registry.lease(instance_id) as instance:
-            taken = keeping.take(instance, self._policy)
+            taken = keeping.take(instance, self._trials)
         return Taken(self._snapshots.add(taken), taken.captured.kind)
 
     def snapshot_form(self, instance_id: str, snapshot_id: str) -> dict[str, Any]:
@@ -231,7 +233,7 @@ class Service:
         except UnknownSnapshot:
             self._registry.peek(instance_id)
             raise
-        return keeping.portable(kept, self._policy, self._settings)
+        return keeping.portable(kept, self._trials, self._policy, self._settings)
 
     # ---- spaces
 

@@ -11,10 +11,15 @@ from gym_http.backends.one_thread import OneThread
 from gym_http.catalogue import Policy
 from gym_http.environments import Made, Recipe
 from gym_http.info import wire_info
+from gym_http.settings import Settings
 from gym_http.snapshots import Captured, History
+from gym_http.terms import Terms
+from gym_http.trials import Trials
 from gym_http.wire import to_msgpack
 
 POLICY = Policy()
+TERMS = Terms("local").settled(Settings())
+TRIALS = Trials(POLICY, Settings())
 
 
 class Player:
@@ -79,7 +84,9 @@ class Player:
         ]
 
     def capture(self) -> Captured:
-        return self.there(snapshots.capture, self.env, self.recipe, POLICY)
+        return TRIALS.captured(
+            lambda kind: self.there(snapshots.capture, self.env, kind), self.recipe, TERMS
+        )
 
     def restored(self, captured: Captured) -> Player:
         """Another, where this one stood when that was captured, and stands now."""
@@ -91,7 +98,7 @@ class Player:
 
     def again(self) -> Player:
         """Another, made again from the history alone."""
-        way = snapshots.replayable(self.env, self.recipe, POLICY)
+        way = TRIALS.replay(self.recipe, TERMS)
         log = self.history.log(way.whole)
         return self.twin(snapshots.make_again(log, self.recipe, POLICY))
 

@@ -1,9 +1,19 @@
 """The state of an environment, kept to be taken up again."""
 
-from gym_http.snapshots.capture import capture, make_after_crash, make_again, replayable, restore
+from gym_http.snapshots.capture import (
+    KINDS,
+    REPLAYS,
+    capture,
+    make_after_crash,
+    make_again,
+    replayed,
+    restore,
+)
 from gym_http.snapshots.history import Captured, History, Log, Reset
 
 __all__ = [
+    "KINDS",
+    "REPLAYS",
     "Captured",
     "History",
     "Log",
@@ -11,6 +21,6 @@ __all__ = [
     "capture",
     "make_after_crash",
     "make_again",
-    "replayable",
+    "replayed",
     "restore",
 ]

@@ -2,7 +2,10 @@
 
 A copy that only looks like the environment is worse than none. So a twin is made by the same
 recipe and played for some dozen steps, captured, and played on; what is restored has to bring the
-same, bit for bit, twice. That is done once for each recipe and kind in a process.
+same, bit for bit, twice.
+
+These are called in a place that may crash or hang: a twin gets actions that no user has sent
+(`trials`).
 """
 
 from __future__ import annotations
@@ -10,22 +13,21 @@ from __future__ import annotations
 import copy
 import logging
 import sys
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from gym_http import randomness, spaces
 from gym_http.catalogue import Policy
-from gym_http.environments import Made, Recipe, make
-from gym_http.errors import GymHTTPError, Unsupported
+from gym_http.environments import Facts, Made, Recipe, make
+from gym_http.errors import GymHTTPError, MakeFailed, Unsupported
 from gym_http.info import wire_info
-from gym_http.snapshots.history import Captured, History, Log, Reset
+from gym_http.raised import brief
+from gym_http.snapshots.capture import REPLAYS, capture, check, restored
+from gym_http.snapshots.history import History, Reset
 from gym_http.snapshots.replay import begin
 from gym_http.vectors import autoreset_of
 from gym_http.wire import to_msgpack
@@ -35,45 +37,43 @@ log = logging.getLogger(__name__)
 STEPS = 24  # of each part
 LONGEST_S = 2.0  # of each part, for environments that take their time
 LEAST_STEPS = 3
-REPLAYS = ("replay", "whole replay")  # of an episode, of all since it was made
 
 _SEED = 20160427
-_MOST_KNOWN = 1000
 
-Capture = Callable[[str, Any], Captured]
-Restore = Callable[[Captured, Log, Recipe, Policy], Made]
 Told = dict[str, bytes]  # what of a call -> its value
 
-_known: OrderedDict[tuple[str, bytes], str] = OrderedDict()
-_lock = threading.Lock()
+
+class _Nobody(gymnasium.Env[Any, Any]):
+    """Holds a place for trials: a backend is made with an environment in it."""
+
+    action_space = gymnasium.spaces.Discrete(1)
+    observation_space = gymnasium.spaces.Discrete(1)
 
 
-def doubt(kind: str, recipe: Recipe, policy: Policy, capture: Capture, restore: Restore) -> str:
-    """Why that kind doesn't do for that recipe; "" where it does."""
-    key = kind, to_msgpack(asdict(recipe))
-    with _lock:
-        if key in _known:
-            _known.move_to_end(key)
-            return _known[key]
-    begun = time.monotonic()
-    # On a thread of its own, for OpenGL's sake: the twin's would be in the way of the user's.
-    with randomness.shared_kept(), ThreadPoolExecutor(1) as thread:
-        tried = thread.submit(_try, kind, _small(kind, recipe), policy, capture, restore)
-        error = tried.exception()
-    found = ""
-    if isinstance(error, GymHTTPError):
-        found = error.message
-    elif error is not None:  # of the environment's own code
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    took_s = time.monotonic() - begun
-    log.info("%s by %s: %s (%.1f s)", recipe.env_id, kind, found or "does", took_s)
-    if error is not None and not isinstance(error, Unsupported):
-        return found  # memory was short, say: it may do the next time
-    with _lock:
-        _known[key] = found
-        while len(_known) > _MOST_KNOWN:
-            _known.popitem(last=False)
-    return found
+def nobody(recipe: Recipe, policy: Policy) -> Made:
+    """In place of `environments.make`."""
+    return Made(_Nobody(), Facts(recipe.env_id, "", ""))
+
+
+def doubt(nobody: Any, kind: str, recipe: Recipe, policy: Policy) -> str:
+    """Why that kind doesn't do for that recipe; "" where it does. Raises what making the twin
+    raises."""
+    small = _small(kind, recipe)
+    try:
+        twin = make(small, policy)
+    except (GymHTTPError, MemoryError):
+        raise
+    except BaseException as error:  # nobody presses Ctrl-C here
+        raise MakeFailed(f"{recipe.env_id} could not be made: {brief(error)}") from error
+    try:
+        _try(twin, kind, small, policy)
+    except MemoryError:
+        raise
+    except GymHTTPError as error:
+        return error.message
+    except BaseException as error:  # of the environment's own code
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return ""
 
 
 def _small(kind: str, recipe: Recipe) -> Recipe:
@@ -86,10 +86,10 @@ def _small(kind: str, recipe: Recipe) -> Recipe:
     return few
 
 
-def _try(kind: str, recipe: Recipe, policy: Policy, capture: Capture, restore: Restore) -> None:
+def _try(twin: Made, kind: str, recipe: Recipe, policy: Policy) -> None:
     """Raises Unsupported, and whatever the environment raises."""
-    twin = make(recipe, policy)
     try:
+        check(twin.env, kind)
         history = History(twin.env.action_space)
         player = _Player(twin.env, history)
         actions = player.warm_up()
@@ -97,13 +97,13 @@ def _try(kind: str, recipe: Recipe, policy: Policy, capture: Capture, restore: R
         player.reset()  # what an episode begins with may come from the one before
         player.play(actions)
         player.frame()  # which is in no history, and so may change nothing
-        captured, over = capture(kind, twin.env), player.over
+        captured, over = capture(twin.env, kind), player.over
         kept = history.log(kind == REPLAYS[1])
         told = _look(player, actions)
     finally:
         _close(twin)
     for _ in range(2):
-        made = restore(captured, kept, recipe, policy)
+        made = restored(captured, kept, recipe, policy)
         try:
             again = _look(_Player(made.env, None, over), actions)
             # Steps made again are made unseen, and some pictures remember the ones before.
