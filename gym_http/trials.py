@@ -7,6 +7,7 @@ that needs what is there, or in this very process where a program has registered
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -31,12 +32,11 @@ log = logging.getLogger(__name__)
 USUAL_LIMIT_S = 300.0  # of one kind's, where making an environment has no limit
 MOST_KNOWN = 1000  # recipes
 
-Key = tuple[bytes, str]
-
 
 @dataclass
 class _Verdict:
-    """doubt: "" is none. late_s: the limit that it was too long for, which another may exceed."""
+    """doubt: "" is none. late_s: the limit that it was too long for, which another may exceed.
+    lasts: there was a place to try it in, which may be otherwise the next time."""
 
     doubt: str
     late_s: float | None = None
@@ -63,7 +63,7 @@ class Trials:
         self._policy = policy
         self._settings = settings
         self._lock = threading.Lock()
-        self._known: OrderedDict[Key, _Tried] = OrderedDict()
+        self._known: OrderedDict[bytes, _Tried] = OrderedDict()
 
     def captured(
         self, capture: Callable[[str], Captured], recipe: Recipe, terms: Terms
@@ -148,9 +148,9 @@ class Trials:
             doubt = backends.apply(opened.backend, probe.doubt, kind, recipe, self._policy)
             return _Verdict(doubt)
         except TimedOut:
-            return _Verdict(f"the trial took longer than {limit_s:g} s", limit_s)
+            late = f"the trial took longer than {limit_s:g} s"
+            return _Verdict(late, limit_s, lasts=opened is not None)
         except BackendLost as error:
-            # Where there was no place for it at all, there may be one next time.
             return _Verdict(f"the trial crashed: {error}", lasts=opened is not None)
         except GymHTTPError as error:
             raise _NotMade(error.message) from error
@@ -161,9 +161,9 @@ class Trials:
                 close_quietly(opened.backend)
 
 
-def _key(recipe: Recipe) -> Key | None:
+def _key(recipe: Recipe) -> bytes | None:
     """Equal for what makes equal environments alone; None where nobody can say. MessagePack has
     arrays whole, and repr tells types apart that are one there."""
     with suppress(Exception):  # a program's own values may raise anything
-        return to_msgpack(asdict(recipe)), repr(recipe)
+        return hashlib.sha256(to_msgpack([asdict(recipe), repr(recipe)])).digest()
     return None

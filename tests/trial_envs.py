@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -64,5 +65,25 @@ class Unmade(Mined):
             raise RuntimeError("not here")
 
 
-for _kind in (Mined, Crashing, Hanging, Greedy, Unmade):
+class Large(Mined):
+    def __init__(self, log: str = "", **kwargs: Any) -> None:
+        super().__init__(log, **kwargs)
+        np.ones(2**27)  # 1 GiB
+
+
+class OnRay(Mined):
+    """Needs what only an actor has: Ray itself."""
+
+    def __init__(self, crashes: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.crashes = crashes
+        if "ray" not in sys.modules:
+            raise RuntimeError("not here")
+
+    def go_wrong(self) -> None:
+        if self.crashes:
+            os._exit(9)
+
+
+for _kind in (Mined, Crashing, Hanging, Greedy, Unmade, Large, OnRay):
     gymnasium.register(f"trial/{_kind.__name__}-v0", entry_point=_kind)

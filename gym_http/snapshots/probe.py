@@ -61,7 +61,11 @@ def doubt(nobody: Any, kind: str, recipe: Recipe, policy: Policy) -> str:
     small = _small(kind, recipe)
     try:
         twin = make(small, policy)
-    except (GymHTTPError, MemoryError):
+    except GymHTTPError as error:
+        if isinstance(error.__cause__, MemoryError):  # which is for who limits it to tell
+            raise error.__cause__ from None
+        raise
+    except MemoryError:
         raise
     except BaseException as error:  # nobody presses Ctrl-C here
         raise MakeFailed(f"{recipe.env_id} could not be made: {brief(error)}") from error
