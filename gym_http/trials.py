@@ -36,7 +36,7 @@ MOST_KNOWN = 1000  # recipes
 @dataclass
 class _Verdict:
     """doubt: "" is none. late_s: the limit that it was too long for, which another may exceed.
-    lasts: there was a place to try it in, which may be otherwise the next time."""
+    lasts: it is no error of the moment, such as no room for a process."""
 
     doubt: str
     late_s: float | None = None
@@ -145,8 +145,8 @@ class Trials:
         opened = None
         try:
             opened = backends.make(recipe, self._policy, there, self._settings, probe.nobody)
-            doubt = backends.apply(opened.backend, probe.doubt, kind, recipe, self._policy)
-            return _Verdict(doubt)
+            found = backends.apply(opened.backend, probe.doubt, kind, recipe, self._policy)
+            return _Verdict(found.why, lasts=found.lasts)
         except TimedOut:
             late = f"the trial took longer than {limit_s:g} s"
             return _Verdict(late, limit_s, lasts=opened is not None)

@@ -15,7 +15,7 @@ import logging
 import sys
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -55,12 +55,22 @@ def nobody(recipe: Recipe, policy: Policy) -> Made:
     return Made(_Nobody(), Facts(recipe.env_id, "", ""))
 
 
-def doubt(nobody: Any, kind: str, recipe: Recipe, policy: Policy) -> str:
-    """Why that kind doesn't do for that recipe; "" where it does. Raises what making the twin
-    raises."""
-    small = _small(kind, recipe)
+class Doubt(NamedTuple):
+    """Why a kind doesn't do; "" where it does. lasts: it isn't an error of the moment, perhaps."""
+
+    why: str
+    lasts: bool
+
+
+def doubt(nobody: Any, kind: str, recipe: Recipe, policy: Policy) -> Doubt:
+    """Whether that kind does for that recipe. Raises what making the twin raises."""
+    with randomness.shared_kept():
+        return _doubt(kind, _small(kind, recipe), policy)
+
+
+def _doubt(kind: str, recipe: Recipe, policy: Policy) -> Doubt:
     try:
-        twin = make(small, policy)
+        twin = make(recipe, policy)
     except GymHTTPError as error:
         if isinstance(error.__cause__, MemoryError):  # which is for who limits it to tell
             raise error.__cause__ from None
@@ -70,14 +80,15 @@ def doubt(nobody: Any, kind: str, recipe: Recipe, policy: Policy) -> str:
     except BaseException as error:  # nobody presses Ctrl-C here
         raise MakeFailed(f"{recipe.env_id} could not be made: {brief(error)}") from error
     try:
-        _try(twin, kind, small, policy)
+        _try(twin, kind, recipe, policy)
     except MemoryError:
         raise
     except GymHTTPError as error:
-        return error.message
+        return Doubt(error.message, isinstance(error, Unsupported))
     except BaseException as error:  # of the environment's own code
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return ""
+        text = " ".join(str(error).split())[:300]
+        return Doubt(f"{type(error).__name__}: {text}", False)
+    return Doubt("", True)
 
 
 def _small(kind: str, recipe: Recipe) -> Recipe:
