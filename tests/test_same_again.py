@@ -64,13 +64,11 @@ class RenderDice(Unpickled):
 
 
 class Sometimes(Walk):
-    """Can't be made at times."""
+    """Can't be made while there is that file."""
 
-    is_broken = False
-
-    def __init__(self, **kwargs):
+    def __init__(self, mark, **kwargs):
         super().__init__(**kwargs)
-        if Sometimes.is_broken:
+        if Path(mark).exists():
             raise OSError("too many open files")
 
 
@@ -156,12 +154,13 @@ class Taken(WithService):
             self.service.snapshot(original)
 
     def test_a_twin_that_could_not_be_made_once(self):
-        original = self.create("test/Sometimes-v0")
+        mark = self.scratch / "mark"
+        original = self.create("test/Sometimes-v0", mark=str(mark))
         self.service.reset(original, seed=3)
-        Sometimes.is_broken = True
+        mark.touch()
         with self.assertRaisesRegex(Unsupported, "too many open files"):
             self.service.snapshot(original)
-        Sometimes.is_broken = False
+        mark.unlink()
         self.assertEqual(self.service.snapshot(original).kind, "copy")
 
     def test_a_seed_that_waits_for_a_reset(self):
