@@ -90,8 +90,8 @@ class Trajectories(CutCase):
         proxy = self.proxy(seed=3)
         client = self.client(proxy)
         client.session.mount("http://", HTTPAdapter())
-        self.play(client, 500, seed=3)
-        self.all_kinds(proxy, 15)
+        self.play(client, 150, seed=3)
+        self.all_kinds(proxy, 5)
 
 
 class Counts(CutCase):

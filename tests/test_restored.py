@@ -208,7 +208,9 @@ class NotRestored(unittest.TestCase):
             recipe = Recipe("Crashing-v0", kwargs={"path": path}, num_envs=3)
             one = service.create(recipe, 11, Terms(backend="process")).instance_id
             service.reset(one)
-            with self.assertRaisesRegex(BackendLost, "last good step was number 12; create a new one$"):
+            with self.assertRaisesRegex(
+                BackendLost, "last good step was number 12; create a new one$"
+            ):
                 if how != "step":
                     service.rollout(one, Plan([[0, 1, 0]] * 9, on_done=how))
                 for _ in range(9):
