@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import multiprocessing
 import multiprocessing.util
 import os
@@ -50,6 +51,8 @@ log = logging.getLogger(__name__)
 
 MOST_FILES = 65_536
 ORPHAN_S = 2.5  # that a worker has to end in, whose main process was killed
+NEWBORN_S = 2.0
+AGAIN_S = 0.2
 KEEP_ALIVE_MS = 3_600_000  # old clients pause for minutes, and some don't reconnect
 
 
@@ -168,10 +171,19 @@ def _close_when_told_to_end(service: Service) -> None:
 
 
 def _close_at_signals(service: Service, reading: socket.socket, writing: socket.socket) -> None:
-    """Holds both ends for good: once closed, a later signal would be written to another file."""
+    """Holds both ends for good: once closed, a later signal would be written to another file.
+
+    Granian loses a signal that comes just after it has set its handler. A worker that is told to
+    end as soon as it is born tells itself once more.
+    """
+    born = time.monotonic()
     while number := reading.recv(1):
         if number[0] in ENDING:
             service.close_all()
+            if time.monotonic() - born < NEWBORN_S:
+                born = -math.inf
+                time.sleep(AGAIN_S)
+                os.kill(os.getpid(), number[0])
 
 
 def _end_with(main: Any, timeout_s: float, run_dir: Path) -> None:
