@@ -9,9 +9,9 @@ import time
 
 from gym_http.backends.contract import Backend
 from gym_http.blame import environments_own_code
-from gym_http.errors import BackendLost, Busy, GymHTTPError, TimedOut, UnknownInstance
+from gym_http.errors import Busy, GymHTTPError, UnknownInstance
 from gym_http.instance import Instance
-from gym_http.registry import Registry
+from gym_http.registry import Registry, killed_its_worker
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def finish(instance: Instance, registry: Registry) -> None:
         try:
             with environments_own_code(instance.env_id, "close"):
                 instance.env.close()
-        except (BackendLost, TimedOut):
-            if instance.backend != "local":  # where there is no worker
+        except GymHTTPError as error:
+            if killed_its_worker(instance, error):
                 registry.worker_died(instance.backend)
             raise
 

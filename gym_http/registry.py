@@ -210,9 +210,7 @@ class Registry:
     def _retire(self, instance: Instance, error: GymHTTPError) -> GymHTTPError:
         error = copy.copy(error)  # without the traceback, which holds the environment
         instance.last_error = error, self.clock()
-        if isinstance(error, BackendLost) or (
-            isinstance(error, TimedOut) and instance.backend != "local"  # where there is no worker
-        ):
+        if killed_its_worker(instance, error):
             self._totals.deaths[instance.backend] += 1
         self._gone.add(instance.instance_id, instance.remembered(), error)
         self._take_out(instance, error.code)
@@ -273,6 +271,12 @@ class Registry:
         if instance is None:
             raise self.absence(instance_id)
         return instance
+
+
+def killed_its_worker(instance: Instance, error: BaseException) -> bool:
+    """Whether what the instance lived in is gone by it; on "local" there is no worker."""
+    late = isinstance(error, TimedOut) and instance.backend != "local"
+    return late or isinstance(error, BackendLost)
 
 
 def _log_end(instance: Instance, reason: str, error: GymHTTPError | None) -> None:

@@ -48,10 +48,5 @@ class Terms:
         )
 
 
-def limit(timeout_s: float | None) -> float | None:
-    """As `threading` and its like have it: None for no limit."""
-    return timeout_s or None
-
-
 def _first(*values: float | None) -> float | None:
     return next((value for value in values if value is not None), None)

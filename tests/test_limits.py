@@ -266,8 +266,9 @@ class OverHTTP(unittest.TestCase):
 class TheEnd(Scratch):
     """What is being made when the server ends is closed, and not handed out."""
 
-    def test_a_service(self):
-        service, outcomes = Service(Settings(shutdown_timeout_s=20)), []
+    def making(self, **settings):
+        """(a service, a thread that is making an environment there, what came of that)."""
+        service, outcomes = Service(Settings(**settings)), []
 
         def make():
             try:
@@ -278,6 +279,10 @@ class TheEnd(Scratch):
         maker = threading.Thread(target=make)
         maker.start()
         eventually(lambda: told(self.told) == ["making"])
+        return service, maker, outcomes
+
+    def test_a_service(self):
+        service, maker, outcomes = self.making(shutdown_timeout_s=20)
         ender = threading.Thread(target=service.close_all)
         ender.start()
 
@@ -298,17 +303,7 @@ class TheEnd(Scratch):
         self.assertEqual(service.instances(), {})
 
     def test_one_that_is_made_too_late(self):
-        service, outcomes = Service(Settings(shutdown_timeout_s=1)), []
-
-        def make():
-            try:
-                outcomes.append(service.create(Recipe("LimitsSlowMake-v0", kwargs=self.slow)))
-            except ServerStopping as error:
-                outcomes.append(error.code)
-
-        maker = threading.Thread(target=make)
-        maker.start()
-        eventually(lambda: told(self.told) == ["making"])
+        service, maker, outcomes = self.making(shutdown_timeout_s=1)
         with self.assertLogs("gym_http.ending", "ERROR"):
             service.close_all()
         self.gate.touch()

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, NoReturn
 
 from gym_http.backends.contract import There
 from gym_http.backends.tenant import Described, Failure, Steps
@@ -44,6 +44,19 @@ class Elsewhere(There):
     def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
         """The tenant's answer. limit_s: for all of it, or each of its `steps`. Raises TimedOut,
         BackendLost, after which there is no tenant."""
+
+    def require_tenant(self) -> None:
+        """Raises what it was lost by."""
+        if self.lost is not None:
+            raise copy.copy(self.lost)  # one that is raised gets a traceback, which keeps all this
+
+    def lose(self, error: BackendLost | TimedOut, steps_ahead: int) -> NoReturn:
+        """There is no tenant any more. steps_ahead: how many it had made that nobody has got."""
+        if steps_ahead:
+            error.facts["steps_ahead"] = steps_ahead
+        self.end()
+        self.lost = copy.copy(error)
+        raise error
 
     def leave(self) -> None:  # most have nothing to wait for
         """Give what held the environment, which is closed, time to go."""

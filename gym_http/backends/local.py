@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from gym_http import environments
 from gym_http.backends.contract import Build, Opened
 from gym_http.backends.one_thread import OneThread, draws_with_opengl
 from gym_http.catalogue import Policy
+from gym_http.environments import Recipe
 from gym_http.settings import Settings
 from gym_http.terms import Terms
 
 
 def open_local(
-    recipe: environments.Recipe,
+    recipe: Recipe,
     policy: Policy,
     terms: Terms,
     settings: Settings,
-    build: Build = environments.make,
+    build: Build,
 ) -> Opened:
     """Make the environment here. Raises what `build` raises, and TimedOut.
 

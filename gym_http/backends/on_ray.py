@@ -15,7 +15,6 @@ import sys
 import time
 from typing import Any
 
-from gym_http import environments
 from gym_http.backends.contract import Build, Opened
 from gym_http.backends.elsewhere import CLOSE_S, Elsewhere, raised, said
 from gym_http.backends.line import Broken, Late
@@ -46,7 +45,7 @@ def open_ray(
     policy: Policy,
     terms: Terms,
     settings: Settings,
-    build: Build = environments.make,
+    build: Build,
 ) -> Opened:
     """Make the environment in a new actor. Raises what `build` raises, BadValue,
     TimedOut, BackendLost. The time that it takes to start Ray isn't part of make_timeout_s."""
@@ -105,8 +104,7 @@ class RayBackend(Elsewhere):
         return self._asked_driver(request, limit_s, "make")
 
     def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
-        if self.lost is not None:
-            raise self.lost
+        self.require_tenant()
         whole_s = limit_s
         if verb == STEPS and limit_s is not None:
             whole_s = limit_s * len(arguments[0])
@@ -133,15 +131,8 @@ class RayBackend(Elsewhere):
             raise DependencyMissing(value)
         if kind == LATE:
             text = f"{self.env_id} took longer than {limit_of(request):g} s for its {said(verb)}"
-            self._lose(TimedOut(text + value), ahead)
-        return self._lose(BackendLost(f"the actor of {self.env_id} {value}"), ahead)
-
-    def _lose(self, error: BackendLost | TimedOut, ahead: int) -> None:
-        if self._foreseen:
-            error.facts["steps_ahead"] = ahead
-        self.end()
-        self.lost = error
-        raise error
+            self.lose(TimedOut(text + value), ahead)
+        return self.lose(BackendLost(f"the actor of {self.env_id} {value}"), ahead)
 
     def end(self) -> None:
         """Where its line ends, the driver has the actor killed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import multiprocessing.util
 import os
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
-from gym_http import environments, forking
+from gym_http import forking
 from gym_http.backends.contract import Build, Opened
 from gym_http.backends.elsewhere import Elsewhere, raised, said
 from gym_http.backends.line import Broken, Late, Line, Memory
@@ -43,7 +42,7 @@ def open_process(
     policy: Policy,
     terms: Terms,
     settings: Settings,
-    build: Build = environments.make,
+    build: Build,
 ) -> Opened:
     """Make the environment in a new process. Raises what `build` raises, TimedOut, BackendLost."""
     backend = ProcessBackend(recipe, terms, settings.worker_memory_bytes)
@@ -97,8 +96,7 @@ class ProcessBackend(Elsewhere):
         return BackendLost(f"no process could be made for {self.env_id}: {brief(error)}")
 
     def ask(self, limit_s: float | None, verb: str, *arguments: Any) -> Any:
-        if self.lost is not None:
-            raise copy.copy(self.lost)
+        self.require_tenant()
         if verb == "steps":
             self._memory.stamp(0)
         began = time.monotonic()
@@ -130,13 +128,12 @@ class ProcessBackend(Elsewhere):
         return of_this_step
 
     def _lose(self, error: BackendLost | TimedOut, verb: str) -> NoReturn:
+        made = 0
         if verb == "steps":
             most = min(len(self._foreseen), self._most_ahead) - 1
-            made = self._memory.stamped()[1]  # as the process says, which may have gone mad
-            error.facts["steps_ahead"] = min(max(0, made), most)
-        self.end()
-        self.lost = copy.copy(error)  # without a traceback, which would keep all this
-        raise error
+            told = self._memory.stamped()[1]  # by the process, which may have gone mad
+            made = min(max(0, told), most)
+        self.lose(error, made)
 
     def _how_it_ended(self, error: Broken) -> str:
         self._process.join(1.0)

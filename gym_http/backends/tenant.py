@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gym_http import catalogue, environments, randomness
+from gym_http import catalogue, randomness
 from gym_http.backends.contract import Build
 from gym_http.catalogue import Policy
 from gym_http.environments import Facts, Recipe
@@ -60,7 +60,7 @@ class Tenant:
         except BaseException as error:
             return failure_of(error)
 
-    def make(self, recipe: Recipe, policy: Policy, build: Build = environments.make) -> Described:
+    def make(self, recipe: Recipe, policy: Policy, build: Build) -> Described:
         catalogue.import_modules(policy.imports)
         try:
             self._env, facts = build(recipe, policy)
