@@ -39,6 +39,8 @@ def _option(knob: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., An
         "default": knob.default,
         "show_default": knob.default is not False and knob.default not in ((), "", None),
     }
+    if Path in typing.get_args(kind):
+        kind = Path
     if kind is bool:
         options["is_flag"] = True
     elif knob.name in CHOICES:
@@ -46,7 +48,7 @@ def _option(knob: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., An
     elif typing.get_origin(kind) is tuple:
         options.update(type=str, multiple=True)
     else:
-        options["type"] = float if knob.default is None else kind
+        options["type"] = float if knob.default is None and kind is not Path else kind
     return click.option(*flags_of(knob), knob.name, **options)
 
 

@@ -3,7 +3,9 @@
     GymHTTPError
     ├── InvalidRequest        the caller can mend it: 4xx
     │   ├── InvalidJSON · InvalidMessagePack · MissingParameter · BadValue · BodyTooLarge
-    │   ├── UnknownPath · MethodNotAllowed
+    │   ├── UnknownPath · MethodNotAllowed · RequestTimeout · HeadersTooLarge
+    │   ├── Unauthorized
+    │   ├── Forbidden ── ReadOnly · UnknownHost · ForeignOrigin · ForbiddenDirectory
     │   ├── UnknownInstance ── InstanceLost · Evicted
     │   ├── TooManyInstances · OutOfSequence · UnknownSnapshot · Unsupported
     │   ├── MalformedEnvId · MakeFailed · DependencyMissing · UnsupportedSpace
@@ -11,7 +13,7 @@
     │   └── BadDirectory · RecordingExists · RecordingOpen · NoRecording
     └── ServerSide            the caller can't: 5xx
         ├── EnvFailed · BackendLost · TimedOut · StorageFailed · NotStoppable
-        ├── ServerStopping
+        ├── ServerStopping · Overloaded
         └── Internal
 
 `message` is for people and for old clients, which show nothing else. The texts of v1 are pinned
@@ -127,6 +129,59 @@ class UnknownPath(InvalidRequest):
 class MethodNotAllowed(InvalidRequest):
     status = 405
     code = "method_not_allowed"
+
+
+class RequestTimeout(InvalidRequest):
+    """The body did not come within its time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class HeadersTooLarge(InvalidRequest):
+    status = 431
+    code = "headers_too_large"
+
+
+# ---- access
+
+
+class Unauthorized(InvalidRequest):
+    """The server has a token, and the caller sent none, or another."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(InvalidRequest):
+    """Nobody may do that here who comes this way. The message names the option that lifts it."""
+
+    status = 403
+    code = "forbidden"
+
+
+class ReadOnly(Forbidden):
+    """The caller's token is for watching."""
+
+    code = "read_only"
+
+
+class UnknownHost(Forbidden):
+    """The URL has another name for this server than its own: a web page's, perhaps."""
+
+    code = "unknown_host"
+
+
+class ForeignOrigin(Forbidden):
+    """A web page of another origin sent it."""
+
+    code = "foreign_origin"
+
+
+class ForbiddenDirectory(Forbidden):
+    """It is outside of where clients may record."""
+
+    code = "forbidden_directory"
 
 
 # ---- instances
@@ -305,6 +360,14 @@ class ServerStopping(ServerSide):
 
     def __init__(self) -> None:
         super().__init__("the server is being ended; it makes no more environments")
+
+
+class Overloaded(ServerSide):
+    """More is asked for at once than the server works on."""
+
+    status = 503
+    code = "overloaded"
+    retryable = True
 
 
 class Internal(ServerSide):

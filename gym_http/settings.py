@@ -27,6 +27,37 @@ class Settings:
 
     listen: str = knob("127.0.0.1", "Address to listen on.", "-l", "--listen")
     port: int = knob(5000, "Port to listen on; 0 takes a free one.", "-p", "--port")
+    token: str = knob(
+        "",
+        "Token that callers have to send, as Authorization: Bearer. The variable or --token-file "
+        "keep it out of the list of processes.",
+    )
+    token_file: Path | None = knob(None, "File that has it.")
+    read_token: str = knob(
+        "", "Second token, with which one may watch and read the scoreboard, and nothing else."
+    )
+    read_token_file: Path | None = knob(None, "File that has it.")
+    insecure: bool = knob(
+        False, "Listen on other addresses than this machine's own without asking for a token."
+    )
+    allowed_hosts: tuple[str, ...] = knob(
+        (),
+        "Name that callers may have for this server in their URLs, beside localhost, this "
+        "machine's name and IP addresses; .example.org for all under it, * for any. Repeatable.",
+        "--allow-host",
+    )
+    cors_origins: tuple[str, ...] = knob(
+        (),
+        "Origin of web pages that may call this server, such as https://example.org. Repeatable.",
+        "--cors-origin",
+    )
+    tls_cert: Path | None = knob(
+        None, "Certificate to serve https with, and those that lead to its issuer; PEM."
+    )
+    tls_key: Path | None = knob(None, "The key of --tls-cert; PEM.")
+    tls_client_ca: Path | None = knob(
+        None, "Serve only who has a certificate of one of these issuers; PEM."
+    )
     imports: tuple[str, ...] = knob(
         (),
         "Module to import at start, so that its environments get registered; it may then "
@@ -76,12 +107,39 @@ class Settings:
         "is ended; 0 is for ever.",
     )
     max_snapshots: int = knob(256, "Most snapshots kept; a further one takes the oldest's place.")
+    max_snapshot_bytes: int = knob(
+        1024 * 1024 * 1024,
+        "Most memory that kept snapshots may take, in bytes; the oldest make place.",
+        "--max-snapshot-memory",
+    )
     data_dir: Path = knob(
         DATA_DIR,
         "Where the scoreboard is kept.",
     )
+    data_roots: tuple[str, ...] = knob(
+        (),
+        "Directory under which clients may record and upload, beside the working directory and the "
+        "system's temporary one. Repeatable.",
+        "--data-root",
+    )
+    scoreboard_url: str = knob(
+        "",
+        "Database of the scoreboard in place of a file in --data-dir, such as "
+        "postgresql+psycopg://user@host/name.",
+    )
     threads: int = knob(
         64, "Requests worked on at once; a slow environment occupies one for each of its steps."
+    )
+    max_connections: int = knob(
+        1024, "Most connections at once; for a further one, one that is idle is closed."
+    )
+    keep_alive_s: float = knob(
+        3600.0, "How many seconds a connection may be idle before it is closed."
+    )
+    body_timeout_s: float = knob(
+        30.0,
+        "How many seconds a request may take to arrive, and a reply to be taken, beside one for "
+        "each 16 KiB.",
     )
     busy_timeout_s: float = knob(
         30.0,
@@ -108,7 +166,11 @@ class Settings:
             ("max_instances", 1),
             ("idle_timeout_s", 0),
             ("max_snapshots", 1),
+            ("max_snapshot_bytes", 1),
             ("threads", 1),
+            ("max_connections", 1),
+            ("keep_alive_s", 1),
+            ("body_timeout_s", 1),
             ("busy_timeout_s", 0),
             ("max_body_bytes", 1),
             ("shutdown_timeout_s", 1),

@@ -18,10 +18,25 @@ from tests.test_schema import family
 
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
 
 
 def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+class Security(unittest.TestCase):
+    def test_what_is_said_to_be_shown_is(self):
+        """Each row's last cell names tests: `tests.test_x.Class.test_y`, or `.Class`."""
+        rows = [line for line in SECURITY.splitlines() if line.startswith("| ")][2:]
+        for row in rows:
+            with self.subTest(row=row[:60]):
+                named = re.findall(r"`(tests\.[\w.]+)`", row.rpartition(" | ")[2] or row)
+                self.assertTrue(named)
+                for name in named:
+                    found = unittest.defaultTestLoader.loadTestsFromName(name)
+                    self.assertGreater(found.countTestCases(), 0, name)
+                    self.assertNotIn("_FailedTest", repr(found))
 
 
 class Protocol(unittest.TestCase):

@@ -34,6 +34,11 @@ class Knobs(unittest.TestCase):
     def test_flags(self):
         got = read_settings(
             ["-l", "::1", "-p", "80", "--import", "a", "--import", "b", "--strict-ids",
+             "--token", "t", "--token-file", "/t", "--read-token", "r", "--read-token-file", "/r",
+             "--insecure", "--allow-host", "h", "--cors-origin", "https://o", "--tls-cert", "/c",
+             "--tls-key", "/k", "--tls-client-ca", "/ca", "--data-root", "/d", "--data-root", "/e",
+             "--scoreboard-url", "sqlite://", "--max-snapshot-memory", "14",
+             "--max-connections", "15", "--keep-alive", "16", "--body-timeout", "17",
              "--max-num-envs", "7", "--max-rollout", "8",
              "--backend", "process", "--worker-memory", "10", "--ray-address", "r:1",
              "--step-timeout", "1.5", "--make-timeout", "0", "--auto-restore", "2",
@@ -42,8 +47,17 @@ class Knobs(unittest.TestCase):
              "--shutdown-timeout", "3", "--log-level", "error", "--log-format", "json"]
         )  # fmt: skip
         expected = Settings(
-            "::1", 80, ("a", "b"), True, 7, 8, "process", 10, "r:1", 1.5, 0.0, 2, 11, 12.0, 13,
-            Path("/d"), 2, 0.5, 9, 3, "error", "json",
+            listen="::1", port=80, imports=("a", "b"), strict_ids=True,
+            token="t", token_file=Path("/t"), read_token="r", read_token_file=Path("/r"),
+            insecure=True, allowed_hosts=("h",), cors_origins=("https://o",),
+            tls_cert=Path("/c"), tls_key=Path("/k"), tls_client_ca=Path("/ca"),
+            data_roots=("/d", "/e"), scoreboard_url="sqlite://", max_snapshot_bytes=14,
+            max_connections=15, keep_alive_s=16.0, body_timeout_s=17.0,
+            max_num_envs=7, max_rollout_steps=8, backend="process", worker_memory_bytes=10,
+            ray_address="r:1", step_timeout_s=1.5, make_timeout_s=0.0, auto_restore=2,
+            max_instances=11, idle_timeout_s=12.0, max_snapshots=13, data_dir=Path("/d"),
+            threads=2, busy_timeout_s=0.5, max_body_bytes=9, shutdown_timeout_s=3,
+            log_level="error", log_format="json",
         )  # fmt: skip
         self.assertEqual(got, expected)
 

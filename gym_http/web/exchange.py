@@ -72,6 +72,8 @@ class Route:
     msgpack: type[msgspec.Struct] | None = None  # the reply instead of Raw, to who asks for it
     accept: bool = False  # whether the handler of a Raw reply wants to see the Accept header
     hot: bool = False  # answered in front of Flask
+    is_open: bool = False  # to everybody: it tells nothing, and does nothing
+    watches: bool = False  # the read-only token suffices: nothing is changed by it
 
     @property
     def name(self) -> str:
