@@ -206,7 +206,7 @@ class Client:
 
     def env_close(self, instance_id: str) -> None:
         """End an instance, and the recording on it."""
-        self._post(self._env(instance_id, "close/"), {})
+        self._do(self._env(instance_id, "close/"), {})
         self._counts.by_instance.pop(str(instance_id), None)
 
     # ---- snapshots
@@ -333,7 +333,7 @@ class Client:
         force: delete a recording that is there. resume: add to it.
         video_callable: film no episode, those of Gym's schedule (True), or every N-th.
         """
-        self._post(
+        self._do(
             self._env(instance_id, "monitor/start/"),
             {
                 "directory": os.fspath(directory),
@@ -345,7 +345,7 @@ class Client:
 
     def env_monitor_close(self, instance_id: str) -> None:
         """End the recording. The instance goes on."""
-        self._post(self._env(instance_id, "monitor/close/"), {})
+        self._do(self._env(instance_id, "monitor/close/"), {})
 
     def upload(
         self, training_dir: str, algorithm_id: str | None = None, api_key: str | None = None
@@ -357,7 +357,7 @@ class Client:
         """
         if not api_key:
             api_key = os.environ.get("GYM_HTTP_API_KEY") or os.environ.get("OPENAI_GYM_API_KEY")
-        self._post(
+        self._do(
             "/v1/upload/",
             {
                 "training_dir": os.fspath(training_dir),
@@ -401,6 +401,12 @@ class Client:
     def _post(self, path: str, body: dict[str, Any], keep_none: bool = False) -> Any:
         given = body if keep_none else {k: v for k, v in body.items() if v is not None}
         return self._answer(self._send_body(path, given))
+
+    def _do(self, path: str, body: dict[str, Any]) -> None:
+        """POST what has no result, for which some servers have no content, either."""
+        reply = self._send_body(path, {k: v for k, v in body.items() if v is not None})
+        if reply.status_code != 204:
+            self._answer(reply)
 
     def _send_body(self, path: str, body: dict[str, Any]) -> _AnyReply:
         return self._send("POST", path, self._dump(body), self._typed)
@@ -512,9 +518,11 @@ class Client:
         is_ours = reply.headers.get("content-type", "").startswith(self._content_type)
         try:
             error = self._load(reply.content) if is_ours else json.loads(reply.content)
-            failure = ServerError(
-                error["message"], reply.status_code, error.get("code"), error.get("detail")
-            )
+            message, code = error["message"], error.get("code")
+            if not isinstance(message, str):
+                raise TypeError(message)
+            named = code if isinstance(code, str) else None
+            failure = ServerError(message, reply.status_code, named, error.get("detail"))
             failure.last_good_step = error.get("last_good_step")
             expected = error.get("expected") if failure.code == "out_of_sequence" else None
             if type(expected) is int and expected > 0:

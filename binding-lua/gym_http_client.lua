@@ -232,9 +232,10 @@ local function ask(self, method, path, body)
   if not (readable and type(reply) == "table" and type(reply.message) == "string") then
     return nil, ("%s: %s"):format(line, text:sub(1, 200)), "bad_reply", { status = status }
   end
-  local detail = reply.detail and (" (%s)"):format(reply.detail) or ""
+  local detail = reply.detail and (" (%s)"):format(tostring(reply.detail)) or ""
   local told = { status = status, expected = reply.expected }
-  return nil, reply.message .. detail, reply.code or "bad_reply", told
+  local code_given = type(reply.code) == "string" and reply.code
+  return nil, reply.message .. detail, code_given or "bad_reply", told
 end
 
 local function send(self, method, path, body)
@@ -242,18 +243,20 @@ local function send(self, method, path, body)
   return text, kind, code
 end
 
--- The same as `ask`, with the body of the reply as a table.
-local function ask_for_table(self, method, path, body)
+-- The same as `ask`, with the body of the reply as a table. may_be_empty: for a call that has no
+-- result, some servers have no content, either (204).
+local function ask_for_table(self, method, path, body, may_be_empty)
   local text, message, code, told = ask(self, method, path, body)
   if not text then return nil, message, code, told end
+  if may_be_empty and text == "" then return {} end
   local readable, reply = pcall(decode, self.json, text)
   if readable and type(reply) == "table" then return reply end
   message = ("the answer is no JSON object: %s"):format(text:sub(1, 200))
   return nil, message, "bad_reply", { status = 200 }
 end
 
-local function exchange(self, method, path, body)
-  local reply, message, code = ask_for_table(self, method, path, body)
+local function exchange(self, method, path, body, may_be_empty)
+  local reply, message, code = ask_for_table(self, method, path, body, may_be_empty)
   return reply, message, code
 end
 
@@ -263,12 +266,19 @@ local function get(self, path, name, value)
 end
 
 -- What is wrong with the body comes as message and code, as `with_options` returns them.
-local function post(self, path, body, message, code)
+local function post(self, path, body, message, code, may_be_empty)
   if message then return nil, message, code end
   local text
   text, message, code = to_json(self, body)
   if not text then return nil, message, code end
-  return exchange(self, "POST", path, text == "[]" and "{}" or text)
+  return exchange(self, "POST", path, text == "[]" and "{}" or text, may_be_empty)
+end
+
+-- Posts what has no result. Returns true.
+local function post_for_nothing(self, path, body, wrong, wrong_code)
+  local reply, message, code = post(self, path, body, wrong, wrong_code, true)
+  if not reply then return nil, message, code end
+  return true
 end
 
 -- ---- numbered calls
@@ -366,10 +376,6 @@ local function pick(name, reply, message, code)
   return reply[name]
 end
 
-local function succeeded(reply, message, code)
-  if not reply then return nil, message, code end
-  return true
-end
 
 local function observation_of(reply)
   return reply.observation == nil and gym.null or reply.observation
@@ -402,9 +408,9 @@ function Client:env_info(instance_id) return get(self, env(instance_id)) end
 
 --- End an instance, and the recording on it. Returns true.
 function Client:env_close(instance_id)
-  local reply, message, code = post(self, env(instance_id, "close/"), {})
-  if reply then self.counts[tostring(instance_id)] = nil end
-  return succeeded(reply, message, code)
+  local done, message, code = post_for_nothing(self, env(instance_id, "close/"), {})
+  if done then self.counts[tostring(instance_id)] = nil end
+  return done, message, code
 end
 
 -- ---- snapshots
@@ -495,12 +501,12 @@ function Client:env_monitor_start(instance_id, directory, force, resume, video_c
   local options = type(force) == "table" and force
     or { force = force, resume = resume, video_callable = video_callable }
   local path, body = env(instance_id, "monitor/start/"), { directory = directory }
-  return succeeded(post(self, path, with_options(body, options, "force resume video_callable")))
+  return post_for_nothing(self, path, with_options(body, options, "force resume video_callable"))
 end
 
 --- End the recording. The instance goes on. Returns true.
 function Client:env_monitor_close(instance_id)
-  return succeeded(post(self, env(instance_id, "monitor/close/"), {}))
+  return post_for_nothing(self, env(instance_id, "monitor/close/"), {})
 end
 
 local function given(text) return text ~= "" and text or nil end
@@ -516,7 +522,7 @@ function Client:upload(training_dir, algorithm_id, api_key)
   if not body then return nil, wrong, code end
   body.api_key = given(body.api_key) or given(os.getenv("GYM_HTTP_API_KEY"))
     or given(os.getenv("OPENAI_GYM_API_KEY"))
-  return succeeded(post(self, "/v1/upload/", body))
+  return post_for_nothing(self, "/v1/upload/", body)
 end
 
 --- The scores of each environment, or of `env_id` alone, best first.
@@ -532,7 +538,11 @@ function Client:registry(engine)
 end
 
 --- Close every environment and end the server. Returns true.
-function Client:shutdown_server() return succeeded(send(self, "POST", "/v1/shutdown/", "{}")) end
+function Client:shutdown_server()
+  local text, message, code = send(self, "POST", "/v1/shutdown/", "{}")
+  if not text then return nil, message, code end
+  return true
+end
 
 -- ---- making a client
 

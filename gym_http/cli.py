@@ -1,4 +1,5 @@
-"""The command line: `gym-http serve | envs | scores`. Its flags are the fields of Settings."""
+"""The command line: `gym-http serve | envs | scores | fake-server`. Flags of the first are the
+fields of Settings."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import click
 
 from gym_http import __version__
 from gym_http.errors import GymHTTPError
+from gym_http.fake_server.command import fake_server
 from gym_http.settings import CHOICES, Settings, flags_of, knobs, variable_of
 
 
@@ -148,3 +150,6 @@ def scores(env_id: str | None, data_dir: Path) -> None:
             f"{entry['env_id']}  {mean}  {entry['number_episodes']} episodes  "
             f"{entry['algorithm_id'] or '-'}  {entry['uploader']}  {entry['uploaded']:%Y-%m-%d}"
         )
+
+
+main.add_command(fake_server)
