@@ -27,7 +27,9 @@ def call(name, url=None, **arguments):
     if name == "env_reset":
         return {"observation": value}
     if name == "env_step" and arguments.get("with_truncated"):
-        return dict(zip(["observation", "reward", "terminated", "truncated", "info"], value, strict=True))
+        return dict(
+            zip(["observation", "reward", "terminated", "truncated", "info"], value, strict=True)
+        )
     if name == "env_step":
         return dict(zip(["observation", "reward", "done", "info"], value, strict=True))
     return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

@@ -94,9 +94,7 @@ def _player(script: Script, scenario: Scenario, port: int, host: str = "127.0.0.
     return player
 
 
-def _play(
-    step: Step, scenario: Scenario, player: Player, driver: Driver, timeout_s: float
-) -> bool:
+def _play(step: Step, scenario: Scenario, player: Player, driver: Driver, timeout_s: float) -> bool:
     """Make one call. Returns whether the next may follow."""
     if step.call == "new_client" or not player.called:
         player.begin("new_client", [])
