@@ -118,7 +118,7 @@ class Links(unittest.TestCase):
                 self.assertIn(name, page)
 
 
-PACKAGES = ("recording", "scoreboard", "backends", "snapshots", "spaces", "remote")
+PACKAGES = ("recording", "scoreboard", "backends", "snapshots", "spaces", "remote", "fake_server")
 
 
 class Rooms(unittest.TestCase):

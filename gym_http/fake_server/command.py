@@ -40,7 +40,9 @@ def bundled() -> Path:
 @click.argument("scripts", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option("--drive", metavar="COMMAND", help="Program that makes a client's calls, as told.")
 @click.option("--level", "levels", multiple=True, help="Only this level's. Repeatable.")
-@click.option("--only", "names", multiple=True, help="Only the scenario of this name. Repeatable.")
+@click.option(
+    "--only", "names", multiple=True, help="Only this scenario, [level/]name. Repeatable."
+)
 @click.option("-l", "--listen", default="127.0.0.1", show_default=True, help="Address.")
 @click.option("-p", "--port", default=0, show_default=True, help="Port; 0 takes free ones.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds for each call.")
@@ -85,25 +87,22 @@ def fake_server(
 
 
 def _chosen(paths: list[Path], levels: tuple[str, ...], names: tuple[str, ...]) -> list[Script]:
-    from gym_http.fake_server.script import LEVELS, BadScript, find
+    from gym_http.fake_server.script import LEVELS, BadScript, chosen, find
 
     for level in levels:
         if level not in LEVELS:
             raise click.UsageError(f"--level {level}: there are {', '.join(LEVELS)}")
     try:
-        scripts = find(paths)
+        left = chosen(find(paths), levels, names)
     except BadScript as error:
         raise click.ClickException(str(error)) from error
-    known = {scenario.name for script in scripts for scenario in script.scenarios}
-    for name in names:
-        if name not in known:
-            raise click.UsageError(f"--only {name}: there is no such scenario; --list tells")
-    for script in scripts:
-        script.scenarios = [x for x in script.scenarios if not names or x.name in names]
-    chosen = [x for x in scripts if (not levels or x.level in levels) and x.scenarios]
-    if not chosen:
+    except LookupError as error:
+        raise click.UsageError(
+            f"--only {error.args[0]}: there is no such scenario; --list tells"
+        ) from error
+    if not left:
         raise click.UsageError("no scenario is left")
-    return chosen
+    return left
 
 
 def _told(found: Iterator[Outcome], report: Path | None) -> list[Outcome]:

@@ -178,3 +178,26 @@ def find(paths: list[Path]) -> list[Script]:
             files = [path]
         scripts += [read(file) for file in files]
     return sorted(scripts, key=lambda script: LEVELS.index(script.level))
+
+
+def chosen(scripts: list[Script], levels: tuple[str, ...], names: tuple[str, ...]) -> list[Script]:
+    """Those of the levels, with the scenarios of the names, "name" or "level/name", alone. An empty
+    tuple chooses all. Raises LookupError with the name that there isn't."""
+    known = {
+        alias for script in scripts for one in script.scenarios for alias in _names(script, one)
+    }
+    for name in names:
+        if name not in known:
+            raise LookupError(name)
+    left = []
+    for script in scripts:
+        scenarios = [
+            one for one in script.scenarios if not names or _names(script, one) & set(names)
+        ]
+        if scenarios and (not levels or script.level in levels):
+            left.append(Script(about=script.about, level=script.level, scenarios=scenarios))
+    return left
+
+
+def _names(script: Script, scenario: Scenario) -> set[str]:
+    return {scenario.name, f"{script.level}/{scenario.name}"}
