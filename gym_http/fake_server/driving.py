@@ -70,6 +70,8 @@ class Driver:
             value = json.loads(answer)
         except ValueError:
             value = None
+        if isinstance(value, dict) and value.get("error", 0) is None:
+            del value["error"]  # as some languages write what isn't there
         known = isinstance(value, dict) and value.keys() & {"value", "error", "unsupported"}
         if not known or not isinstance(value.get("error", {}), dict):
             text = answer[:200].decode("utf-8", "replace").strip()
