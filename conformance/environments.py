@@ -72,5 +72,5 @@ class Shapeless(gymnasium.Env):
         self.render_mode = render_mode
 
 
-for env in (Mirror, Unruly, Shapeless):
-    gymnasium.register(f"Conformance{env.__name__}-v0", entry_point=env)
+for env in ("Mirror", "Unruly", "Shapeless"):
+    gymnasium.register(f"Conformance{env}-v0", entry_point=f"{__name__}:{env}")

@@ -100,7 +100,8 @@ class Protocol(unittest.TestCase):
 
 class Links(unittest.TestCase):
     def test_lead_somewhere(self):
-        for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        kit = ROOT / "conformance" / "README.md"
+        for page in [ROOT / "README.md", kit, *(ROOT / "docs").glob("*.md")]:
             for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
                 if not target.startswith("http"):
                     with self.subTest(page=page.name, target=target):

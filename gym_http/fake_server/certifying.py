@@ -109,7 +109,7 @@ def _play(step: Step, scenario: Scenario, player: Player, driver: Driver, timeou
     player.begin(_named(step), step.exchanges)
     answer = driver.call(step.call, step.arguments, timeout_s)
     if "unsupported" not in answer:
-        player.finish()
+        player.finish(shown(answer))
     if player.problems:
         return False
     for expected, came in given(step.gives, answer):

@@ -44,9 +44,24 @@ def bundled() -> Path:
     "--only", "names", multiple=True, help="Only this scenario, [level/]name. Repeatable."
 )
 @click.option("-l", "--listen", default="127.0.0.1", show_default=True, help="Address.")
-@click.option("-p", "--port", default=0, show_default=True, help="Port; 0 takes free ones.")
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds for each call.")
-@click.option("--report", type=click.Path(path_type=Path), help="File for the report as JSON.")
+@click.option(
+    "-p",
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port; 0 takes free ones.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds for each call.",
+)
+@click.option(
+    "--report", type=click.Path(path_type=Path, dir_okay=False), help="File for the report as JSON."
+)
 @click.option("--list", "listing", is_flag=True, help="Tell which scenarios there are.")
 def fake_server(
     scripts: tuple[Path, ...],
@@ -71,6 +86,8 @@ def fake_server(
         raise click.ClickException(
             f"this needs {error.name}: pip install 'gym-http[conformance]'"
         ) from error
+    if report is not None and not report.parent.is_dir():
+        raise click.UsageError(f"--report {report}: there is no such directory")
     chosen = _chosen(list(scripts) or [bundled()], levels, names)
     if listing:
         for script in chosen:

@@ -17,6 +17,8 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+HERE = "127.0.0.1,localhost"  # where no proxy is to stand in between
+
 
 class DriverFailed(Exception):
     """It gave no answer that one can read; the message says what it did instead."""
@@ -34,6 +36,7 @@ class Driver:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
+                env={**os.environ, "NO_PROXY": HERE, "no_proxy": HERE},
                 start_new_session=True,
             )
         except (OSError, ValueError, IndexError) as error:

@@ -18,6 +18,7 @@ class Request:
     target: str  # path and query, as they were sent
     headers: dict[str, str]  # by names in lower case
     body: bytes
+    is_last: bool  # whether the client wants the connection closed after the reply
 
     def header(self, name: str) -> str:
         return self.headers.get(name.lower(), "")
@@ -68,9 +69,8 @@ class Line:
 
 
 def _request(head: h11.Request, body: bytes) -> Request:
-    return Request(
-        head.method.decode("ascii"),
-        head.target.decode("latin-1"),
-        {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
-        body,
-    )
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
+    asked = headers.get("connection", "").lower()
+    is_last = "close" in asked or (head.http_version == b"1.0" and "keep-alive" not in asked)
+    method, target = head.method.decode("ascii"), head.target.decode("latin-1")
+    return Request(method, target, headers, body, is_last)

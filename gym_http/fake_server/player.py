@@ -64,14 +64,15 @@ class Player:
             self._left = list(exchanges)
             self._gone_wrong = False
 
-    def finish(self) -> None:
-        """The call is over: what is still expected isn't there. Waits until connections that end
+    def finish(self, gave: str = "") -> None:
+        """The call is over, and gave this: what is still expected isn't there. Waits until connections that end
         with it have done so, for the next call must find them closed."""
         with self._lock:
             self._lock.wait_for(lambda: not self._answering, 5)
             missing = [exchange for exchange in self._left if not exchange.expect.optional]
             if missing and not self._gone_wrong:
-                self._note(_named(missing[0]), "no request")
+                told = f"; the call gave {gave}" if gave else ""
+                self._note(_named(missing[0]), f"no request{told}")
             self._left = []
 
     def wait_until_played(self, timeout_s: float) -> bool:

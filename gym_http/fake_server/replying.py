@@ -48,8 +48,7 @@ def send(connection: socket.socket, reply: Reply, request: Request) -> bool:
         with suppress(OSError):
             now = struct.pack("ii", 1, 0)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
-    asked = request.header("connection").lower()
-    return not ends and "close" not in asked
+    return not ends and not request.is_last
 
 
 def message(reply: Reply, request: Request) -> tuple[bytes, bytes]:
