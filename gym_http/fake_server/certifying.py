@@ -151,6 +151,8 @@ def _error(expected: GivenError, answer: dict[str, Any]) -> Iterator[tuple[str, 
         yield f"an error: {wanted}", shown(answer)
         return
     came = answer["error"]
+    if not isinstance(came.get("code", ""), (str, type(None))):
+        yield "error.code, a text", shown(came)
     if codes is not None and came.get("code") not in codes:
         yield f"error.code = {' or '.join(codes)}", shown(came)
     message = came.get("message")
