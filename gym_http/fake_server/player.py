@@ -65,8 +65,8 @@ class Player:
             self._gone_wrong = False
 
     def finish(self, gave: str = "") -> None:
-        """The call is over, and gave this: what is still expected isn't there. Waits until connections that end
-        with it have done so, for the next call must find them closed."""
+        """The call is over, and gave this: what is still expected isn't there. Waits until
+        connections that end with it have done so, for the next call must find them closed."""
         with self._lock:
             self._lock.wait_for(lambda: not self._answering, 5)
             missing = [exchange for exchange in self._left if not exchange.expect.optional]
