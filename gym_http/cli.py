@@ -3,6 +3,7 @@ fields of Settings."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from gym_http import __version__
+from gym_http import __version__, tokens
 from gym_http.errors import GymHTTPError
 from gym_http.fake_server.command import fake_server
 from gym_http.settings import CHOICES, Settings, flags_of, knobs, variable_of
+
+log = logging.getLogger(__name__)
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -67,6 +71,27 @@ def _settings(options: dict[str, Any]) -> Settings:
         raise click.UsageError(str(error)) from error
 
 
+def _guarded(settings: Settings) -> Settings:
+    """The settings with the tokens in hand, which are no longer to be found elsewhere."""
+    from gym_http.web.access import Access, require_guard
+
+    context = click.get_current_context()
+    for name in tokens.ROLES:
+        is_given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_given and not getattr(settings, name):  # as by a shell's variable that isn't set
+            raise click.UsageError(f"--{name.replace('_', '-')} is empty")
+    try:
+        given, settings = settings, tokens.settled(settings)
+        for doubt in tokens.doubts(given, settings):
+            log.warning(doubt)
+        Access(settings)  # which says what is wrong with the rest
+        require_guard(settings.listen, settings)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    tokens.forget_variables()
+    return settings
+
+
 def _import(modules: Sequence[str]) -> None:
     """Import what registers further environments, also from the directory of the caller."""
     from gym_http import catalogue
@@ -104,6 +129,7 @@ def serve(**options: Any) -> None:
     from gym_http.web import serve as server
 
     logs.start(settings.log_level, settings.log_format)
+    settings = _guarded(settings)
     _import(settings.imports)
     count = sum(env.missing is None for env in catalogue.registered("gymnasium"))
     more = ", and those of the gym package" if engines.gym_is_installed() else ""

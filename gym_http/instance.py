@@ -47,6 +47,7 @@ class Instance:
     restored: int = 0  # how often its backend had been, when a reply last said so
     lock: Any = field(default_factory=threading.RLock)
     waiting: int = 0
+    watched: bool = False  # whether who has the lease may only watch
     closed: bool = False
 
     def __post_init__(self) -> None:

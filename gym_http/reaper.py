@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LEAST_SLEEP_S = 0.05  # however short a lease is: those that end meanwhile are ended together
 PATIENCE_S = 1.0  # with environments that are being closed, before further ones are begun
+AGAIN_S = 1.0  # before another look at one whose time is up, and that somebody looks at
 
 
 class Reaper:
@@ -55,7 +56,8 @@ class Reaper:
                 if self._registry.evict(instance):
                     ended.append(instance)
                     continue
-                left = instance.idle_s  # a call is under way, whose end renews it
+                # A call is under way, whose end renews it, if it isn't one that only watches.
+                left = AGAIN_S if instance.watched else instance.idle_s
             soonest = min(soonest, left)
         for instance in ended:
             self._close(instance)

@@ -31,10 +31,12 @@ from gym_http.instance import Instance
 from gym_http.ledger import Ledger
 from gym_http.places import Place, Places
 from gym_http.tally import Tally, Totals
+from gym_http.watching import is_watching
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 8  # calls on one instance
+MOST_WATCHING = 4  # … for who only watches: an agent finds a place among them
 CLOSED = "closed"  # by whoever had it, or with the server
 
 
@@ -57,7 +59,11 @@ class Lease:
         try:
             if instance.closed:
                 raise registry.absence(self._instance_id)
-            instance.last_used = registry.clock()
+            if is_watching():
+                registry.require_time(instance)
+                instance.watched = True
+            else:
+                instance.last_used = registry.clock()
         except BaseException:  # somebody's Ctrl-C, say
             instance.lock.release()
             raise
@@ -74,7 +80,10 @@ class Lease:
             if isinstance(error, GymHTTPError) and error.fatal:
                 self._registry.condemn(instance, error)
         finally:
-            instance.renewed = self._registry.monotonic()  # before another may think it idle
+            if instance.watched:
+                instance.watched = False
+            else:
+                instance.renewed = self._registry.monotonic()  # before another may think it idle
             instance.lock.release()
 
 
@@ -132,14 +141,16 @@ class Registry:
     def peek(self, instance_id: str) -> Instance:
         """The instance, to be looked at only: its numbers, each of which is whole, without
         waiting for a call on it. Also one that is gone. Who looks is still there: it renews the
-        lease, though it isn't a use. Raises UnknownInstance, InstanceLost."""
+        lease, though it isn't a use; who only watches doesn't. Raises UnknownInstance,
+        InstanceLost."""
         with self._lock:
             gone: Instance | None = self._gone.instance(instance_id)
             if gone is not None:
                 return gone
             instance = self._instances.get(instance_id)
             if instance is not None:
-                instance.renewed = self.monotonic()
+                if not is_watching():
+                    instance.renewed = self.monotonic()
                 return instance
         raise self.absence(instance_id)
 
@@ -159,8 +170,9 @@ class Registry:
         """
         wait_s = self._busy_timeout_s if wait_s is None else wait_s
         name = f"Instance_id {instance.instance_id}"
+        most = MOST_WATCHING if is_watching() else MOST_WAITING
         with self._lock:
-            if instance.waiting >= MOST_WAITING:
+            if instance.waiting >= most:
                 raise Busy(f"{name} is busy: {instance.waiting} calls wait for it already")
             instance.waiting += 1
         try:
@@ -169,6 +181,12 @@ class Registry:
         finally:
             with self._lock:
                 instance.waiting -= 1
+
+    def require_time(self, instance: Instance) -> None:
+        """Raises Busy for one that is about to be evicted: whoever watched it all the time would
+        keep it from that."""
+        if instance.idle_s and self.monotonic() - instance.renewed >= instance.idle_s:
+            raise Busy(f"Instance_id {instance.instance_id} is about to end: nobody calls it")
 
     def remove(self, instance: Instance) -> None:
         """Take the instance out. The caller holds its lease and closes the environment."""
@@ -238,7 +256,9 @@ class Registry:
         with self._lock:
             self._totals.errors[error.code] += 1
             instance = None if instance_id is None else self._instances.get(instance_id)
-        if instance is not None and not isinstance(error, (UnknownInstance, Busy, OutOfSequence)):
+        if instance is None or is_watching():
+            return
+        if not isinstance(error, (UnknownInstance, Busy, OutOfSequence)):
             instance.last_error = copy.copy(error), self.clock()
 
     def counted(self) -> tuple[list[tuple[str, Tally]], Totals]:

@@ -16,9 +16,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 CHOICES = {"backend": BACKEND_NAMES, "log_level": LOG_LEVELS, "log_format": LOG_FORMATS}
 
 
-def knob(default: Any, help: str, *flags: str) -> Any:
+def knob(default: Any, help: str, *flags: str, secret: bool = False) -> Any:
     """A field of Settings; `flags` where they aren't just the field's name with dashes."""
-    return field(default=default, metadata={"help": help, "flags": flags})
+    return field(default=default, metadata={"help": help, "flags": flags}, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,13 @@ class Settings:
         "",
         "Token that callers have to send, as Authorization: Bearer. The variable or --token-file "
         "keep it out of the list of processes.",
+        secret=True,
     )
     token_file: Path | None = knob(None, "File that has it.")
     read_token: str = knob(
-        "", "Second token, with which one may watch and read the scoreboard, and nothing else."
+        "",
+        "Second token, with which one may watch and read the scoreboard, and nothing else.",
+        secret=True,
     )
     read_token_file: Path | None = knob(None, "File that has it.")
     insecure: bool = knob(
@@ -48,7 +51,8 @@ class Settings:
     )
     cors_origins: tuple[str, ...] = knob(
         (),
-        "Origin of web pages that may call this server, such as https://example.org. Repeatable.",
+        "Origin of web pages that may call this server, such as https://example.org; * for any, "
+        "where there is a token. Repeatable.",
         "--cors-origin",
     )
     tls_cert: Path | None = knob(

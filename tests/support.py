@@ -188,7 +188,7 @@ def begin_step(server: ServerProcess, env: str) -> socket.socket:
     body = '{"action":0}'
     connection = socket.create_connection(server.address)
     connection.sendall(
-        f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
     )
     return connection

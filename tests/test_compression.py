@@ -32,7 +32,7 @@ class Compression(ServerCase):
 
     def fetched(self, route, *lines):
         """(the reply's headers, its bytes as they came)."""
-        head = "\r\n".join((f"{route} HTTP/1.1", "Host: x", "Connection: close", *lines))
+        head = "\r\n".join((f"{route} HTTP/1.1", "Host: localhost", "Connection: close", *lines))
         status, headers, body = exchange(self.server.address, head.encode() + b"\r\n\r\n")
         self.assertEqual((status, int(headers["content-length"])), (200, len(body)))
         return headers, body

@@ -273,7 +273,7 @@ class OnTheWire(ServerCase):
     def test_chunks(self):
         env = create(self.server, "CartPole-v1")
         post(self.server, f"{env}/reset")
-        head = f"POST {env}/step HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        head = f"POST {env}/step HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         head += "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         body = b'3\r\n{"a\r\na\r\nction": 1}\r\n0\r\n\r\n'
         status, _, reply = exchange(self.server.address, head.encode() + body)

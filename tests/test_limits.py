@@ -248,7 +248,7 @@ class OverHTTP(unittest.TestCase):
         post(self.server, f"{env}/reset/")
         seen = []
         body = b'{"action":0}'
-        head = f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        head = f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         step = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
         def client():

@@ -47,7 +47,7 @@ def ask(method, path, value=None, sent=JSON, accept=None):
     """One request, its body in MessagePack where `sent` says so. Returns (status, Content-Type,
     body), MessagePack and JSON decoded, the latter by a strict reader."""
     body = b"" if value is None else (to_json if sent == JSON else to_msgpack)(value)
-    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += f"Content-Length: {len(body)}\r\n" + f"Content-Type: {sent}\r\n" * bool(body)
     head += "" if accept is None else f"Accept: {accept}\r\n"
     status, headers, got = exchange(shared_server().address, head.encode() + b"\r\n" + body)
@@ -306,7 +306,7 @@ class Frames(ServerCase):
     def test_an_observation_costs_its_own_bytes(self):
         env = create(self.server, "CustomFrames-v0")
         for verb, body, time in (("reset", b"{}", 0), ("step", b'{"action":1}', 1)):
-            head = f"POST {env}/{verb}/ HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n"
+            head = f"POST {env}/{verb}/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\n"
             head += f"Accept: {MSGPACK}\r\nContent-Length: {len(body)}\r\n\r\n"
             got = exchange(self.server.address, head.encode() + body)[2]
             self.assertLess(len(got) - 210 * 160 * 3, 300)

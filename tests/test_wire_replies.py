@@ -83,7 +83,7 @@ class WireCase(ServerCase):
     def raw_step(self, env: str, action: Any) -> str:
         """The text of a step's reply, where 1.0 isn't 1."""
         body = json.dumps({"action": action})
-        head = f"POST {env}/step/ HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n"
+        head = f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\n"
         head += f"Content-Length: {len(body)}\r\n\r\n"
         status, _, reply = exchange(self.server.address, (head + body).encode())
         self.assertEqual(status, 200, reply)
@@ -348,7 +348,7 @@ class Encodings(WireCase):
 
     def test_compressed_at_most_as_asked(self) -> None:
         """Haskell, Ruby and Clojure ask for gzip; they get that or plain JSON."""
-        raw = b"GET /v1/registry/ HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip, deflate\r\n\r\n"
+        raw = b"GET /v1/registry/ HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip, deflate\r\n\r\n"
         status, got, body = exchange(self.server.address, raw)
         unpack = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}
         plain = unpack[got.get("content-encoding")](body)

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import io
 import threading
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, cast
 
 import flask
 import werkzeug.exceptions
 from werkzeug.serving import make_server
 
-from gym_http import errors, request_ids
+from gym_http import errors, request_ids, tokens
 from gym_http.service import Service
 from gym_http.settings import Settings
+from gym_http.watching import watching
+from gym_http.web.access import Access, require_guard
 from gym_http.web.compression import with_headers
 from gym_http.web.exchange import Call, Reply, Route, answer, refused, unexpected
 from gym_http.web.routes import ROUTES
 
+MOST_READ = 64 * 1024  # bytes, of the body of who is refused: that much is on its way anyway
+
 
 def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp:
-    """The server as a WSGI app. Opens nothing: environments are made as they are asked for."""
-    app = GymHTTPApp("gym_http", Service(settings) if service is None else service)
+    """The server as a WSGI app. Opens nothing: environments are made as they are asked for.
+
+    Raises ValueError where `settings` have a token that can't be, say.
+    """
+    app = GymHTTPApp("gym_http", Service(settings) if service is None else service, settings)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False  # it would redirect, which many clients don't follow
     for number, route in enumerate(ROUTES):
@@ -29,7 +37,10 @@ def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp
         # A `<path:…>` takes the slash along; two rules would make the router redirect.
         for path in (bare,) if bare.endswith(">") and "<path:" in bare else (bare, route.path):
             app.add_url_rule(path, endpoint, view, methods=[route.method])
+        app.routes[endpoint] = route
+    app.before_request(_admit)
     app.before_request(_read_body)
+    app.after_request(_tell_pages)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     return app
@@ -38,9 +49,12 @@ def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp
 class GymHTTPApp(flask.Flask):
     """A Flask app that `POST /v1/shutdown/` can end when it runs by its own `run`."""
 
-    def __init__(self, name: str, service: Service) -> None:
+    def __init__(self, name: str, service: Service, settings: Settings) -> None:
         super().__init__(name, static_folder=None)
         self.service = service
+        self.settings = tokens.settled(settings)
+        self.access = Access(self.settings, sorted({route.method for route in ROUTES}))
+        self.routes: dict[str, Route] = {}  # by endpoint
 
     def wsgi_app(self, environ: Any, start_response: Any) -> list[bytes]:
         """The WSGI callable. Granian writes head and body at once only where it gets a list."""
@@ -63,8 +77,10 @@ class GymHTTPApp(flask.Flask):
         """Serve until shut down, in the calling thread: for tests and for embedding.
 
         It is Werkzeug's server, which closes each connection; `gym_http_server.main` serves on
-        Granian. `debug` and `load_dotenv` are Flask's and have no effect here.
+        Granian. `debug` and `load_dotenv` are Flask's and have no effect here. Raises ValueError
+        where `host` can be reached by others, and the settings have no token and aren't insecure.
         """
+        require_guard(host or "127.0.0.1", self.settings)
         options.pop("use_reloader", None)
         options.setdefault("threaded", True)
         port = 5000 if port is None else int(port)
@@ -91,9 +107,48 @@ def _view(app: GymHTTPApp, route: Route) -> Any:
             request.headers.get("Content-Type", ""),
             request.headers.get("Accept", ""),
         )
-        return _response(answer(route, app.service, call))
+        with watching() if flask.g.watches else nullcontext():
+            return _response(answer(route, app.service, call))
 
     return view
+
+
+def _admit() -> flask.Response | None:
+    """What is answered instead to who may not speak, or is a browser that asks for a page."""
+    app = cast(GymHTTPApp, flask.current_app)
+    request = flask.request
+    route = app.routes.get(request.endpoint or "")
+    try:
+        flask.g.watches = app.access.check(request.environ, route)
+    except errors.InvalidRequest as error:
+        response = _refused(error)
+        if isinstance(error, errors.Unauthorized):
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if not _drained():
+            response.headers["Connection"] = "close"
+        return response
+    told = app.access.preflight(request.environ)
+    return None if told is None else flask.Response(status=204, headers=told)
+
+
+def _drained() -> bool:
+    """Read the body of who is refused, as far as it is short. Whether it was."""
+    request = flask.request
+    size, stream = request.content_length, request.environ["wsgi.input"]
+    if size is not None:
+        return size <= MOST_READ and len(stream.read(size)) == size
+    if not request.environ.get("wsgi.input_terminated"):
+        return True  # it has none
+    return len(stream.read(MOST_READ + 1)) <= MOST_READ
+
+
+def _tell_pages(response: flask.Response) -> flask.Response:
+    """Let a web page of an allowed origin read it."""
+    access = cast(GymHTTPApp, flask.current_app).access
+    if access.varies:
+        response.vary.add("Origin")
+        response.headers.extend(access.headers(flask.request.environ))
+    return response
 
 
 def _read_body() -> None:

@@ -74,6 +74,7 @@ class Route:
     hot: bool = False  # answered in front of Flask
     is_open: bool = False  # to everybody: it tells nothing, and does nothing
     watches: bool = False  # the read-only token suffices: nothing is changed by it
+    is_page: bool = False  # to be looked at in a browser, which may come by another site's link
 
     @property
     def name(self) -> str:

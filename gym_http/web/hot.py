@@ -36,6 +36,7 @@ class Front:
     def __init__(self, app: GymHTTPApp) -> None:
         self._app = app
         self._service = app.service
+        self._access = app.access
         self._most_bytes = app.config["MAX_CONTENT_LENGTH"]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -46,6 +47,8 @@ class Front:
         route, instance_id = known
         size = int(length)
         if environ["REQUEST_METHOD"] != route.method or size > self._most_bytes:
+            return self._app(environ, start_response)
+        if not self._access.is_plain(environ):
             return self._app(environ, start_response)
         body = environ["wsgi.input"].read(size)
         if len(body) != size:

@@ -86,14 +86,14 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
     )
 
 
-@route("GET", "/v1/envs/", schema.ListReply)
+@route("GET", "/v1/envs/", schema.ListReply, watches=True)
 def env_list_all(service: Service) -> schema.ListReply:
     """List the instances, with the ids that they were asked for by."""
     instances = service.instances()
     return schema.ListReply(instances, instances)
 
 
-@route("GET", ENV, schema.InstanceReply)
+@route("GET", ENV, schema.InstanceReply, watches=True)
 def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     """Tell what there is to know of an instance."""
     facts = service.describe(instance_id)
@@ -181,7 +181,7 @@ def env_rollout(
     )
 
 
-@route("GET", ENV + "render/", "image/png", msgpack=schema.FrameReply)
+@route("GET", ENV + "render/", "image/png", msgpack=schema.FrameReply, watches=True)
 def env_render(service: Service, instance_id: str, msgpack: bool) -> Raw | schema.FrameReply:
     """Show the present frame: a PNG, the text of a text renderer, or either in MessagePack."""
     frames = service.render(instance_id)
@@ -198,7 +198,7 @@ def env_render(service: Service, instance_id: str, msgpack: bool) -> Raw | schem
 # ---- spaces
 
 
-@route("GET", ENV + "action_space/", schema.SpaceReply)
+@route("GET", ENV + "action_space/", schema.SpaceReply, watches=True)
 def env_action_space_info(service: Service, instance_id: str) -> schema.SpaceReply:
     """Describe the action space."""
     space = service.action_space(instance_id)
@@ -211,26 +211,26 @@ def env_action_space_sample(service: Service, instance_id: str) -> schema.Action
     return schema.ActionReply(service.sample(instance_id))
 
 
-@route("GET", ENV + "action_space/contains/<path:x>/", schema.MemberReply)
+@route("GET", ENV + "action_space/contains/<path:x>/", schema.MemberReply, watches=True)
 def env_action_space_contains(service: Service, instance_id: str, x: str) -> schema.MemberReply:
     """Tell whether the JSON value x is an action."""
     return schema.MemberReply(service.action_contains(instance_id, wire.json_text(x.rstrip("/"))))
 
 
-@route("GET", ENV + "action_space/contains/", schema.MemberReply)
+@route("GET", ENV + "action_space/contains/", schema.MemberReply, watches=True)
 def env_action_space_contains_nothing(service: Service, instance_id: str) -> schema.MemberReply:
     """Lua's binding may leave x out."""
     raise MissingParameter("x")
 
 
-@route("GET", ENV + "observation_space/", schema.SpaceReply)
+@route("GET", ENV + "observation_space/", schema.SpaceReply, watches=True)
 def env_observation_space_info(service: Service, instance_id: str) -> schema.SpaceReply:
     """Describe the observation space."""
     space = service.observation_space(instance_id)
     return schema.SpaceReply(space.info, space.single or UNSET)
 
 
-@route("POST", ENV + "observation_space/contains/", schema.MemberReply, body=dict)
+@route("POST", ENV + "observation_space/contains/", schema.MemberReply, body=dict, watches=True)
 def env_observation_space_contains(
     service: Service, body: dict[str, Any], instance_id: str
 ) -> schema.MemberReply:
@@ -276,7 +276,7 @@ def upload(service: Service, body: schema.UploadBody) -> schema.NothingReply:
     return schema.NothingReply()
 
 
-@route("GET", "/v1/scoreboard/", schema.ScoreboardReply, query=schema.ScoreboardQuery)
+@route("GET", "/v1/scoreboard/", schema.ScoreboardReply, query=schema.ScoreboardQuery, watches=True)
 def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.ScoreboardReply:
     """Show the scores of each environment, best first."""
     rows = service.scoreboard(query.env_id)
@@ -288,13 +288,13 @@ def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.Scoreb
 # ---- the server
 
 
-@route("GET", "/metrics/", "text/plain", accept=True)
+@route("GET", "/metrics/", "text/plain", accept=True, watches=True)
 def metrics(service: Service, accept: str) -> Raw:
     """Tell Prometheus of instances, steps and errors."""
     return Raw(*service.metrics(accept))
 
 
-@route("GET", "/v1/registry/", schema.RegistryReply, query=schema.RegistryQuery)
+@route("GET", "/v1/registry/", schema.RegistryReply, query=schema.RegistryQuery, watches=True)
 def registry(service: Service, query: schema.RegistryQuery) -> schema.RegistryReply:
     """List the environments that can be made here."""
     known = service.registry(query.engine)
@@ -321,8 +321,8 @@ def shutdown_server(service: Service) -> Raw:
     return Raw(b"The server is shutting down.\n", "text/plain; charset=utf-8")
 
 
-@route("GET", "/healthz/", schema.HealthReply)
-@route("GET", "/v1/healthz/", schema.HealthReply)
+@route("GET", "/healthz/", schema.HealthReply, is_open=True)
+@route("GET", "/v1/healthz/", schema.HealthReply, is_open=True)
 def healthz(service: Service) -> schema.HealthReply:
     """Say that the server is there."""
     return schema.HealthReply(**service.health())
