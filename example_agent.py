@@ -30,9 +30,9 @@ def play(client: Client, instance_id: str, episodes: int) -> None:
             _observation, _reward, done, _info = client.env_step(instance_id, action)
 
 
-def run(url: str, env_id: str, episodes: int, directory: str) -> None:
+def run(url: str, token: str | None, env_id: str, episodes: int, directory: str) -> None:
     """Play with the monitor on, upload, and print the line that the scoreboard got."""
-    with Client(url) as client:
+    with Client(url, token) as client:
         instance_id = client.env_create(env_id)
         try:
             client.env_monitor_start(instance_id, directory, force=True)
@@ -65,6 +65,7 @@ def line(entry: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A random agent on a running server.")
     parser.add_argument("--url", default="http://127.0.0.1:5000", help="the server's")
+    parser.add_argument("--token", help="the server's; by default the variable GYM_HTTP_TOKEN")
     parser.add_argument("--env-id", default="CartPole-v1")
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument(
@@ -74,10 +75,10 @@ def main() -> None:
     options = parser.parse_args()
     try:
         if options.directory:
-            run(options.url, options.env_id, options.episodes, options.directory)
+            run(options.url, options.token, options.env_id, options.episodes, options.directory)
         else:
             with tempfile.TemporaryDirectory(prefix="random-agent-") as directory:
-                run(options.url, options.env_id, options.episodes, directory)
+                run(options.url, options.token, options.env_id, options.episodes, directory)
     except requests.ConnectionError:
         sys.exit(f"nothing answers at {options.url}; is the server running? (make serve)")
     except ServerError as error:

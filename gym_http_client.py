@@ -79,7 +79,8 @@ class Client:
     """One server. Not for several threads at once: give each its own.
 
     remote_base: the server's URL, such as "http://127.0.0.1:5000".
-    token: sent as `Authorization: Bearer`, for servers that ask for one.
+    token: sent as `Authorization: Bearer`, for servers that ask for one; by default the variable
+        GYM_HTTP_TOKEN, and "" is none. It stays in copies, which have to work, and pickles.
     timeout: seconds to wait for an answer, or a pair for connecting and for answering.
     compress: ask for compressed replies, which pays where the server is far away.
     retries: how often a reset, a step or a rollout is sent again where the connection breaks, after
@@ -112,7 +113,10 @@ class Client:
         self.session.headers["Accept"] = self._content_type
         if not compress:
             self.session.headers["Accept-Encoding"] = "identity"
-        if token is not None:
+        token = os.environ.get("GYM_HTTP_TOKEN") if token is None else token
+        if token:
+            if not re.fullmatch("[!-~]+", token):
+                raise ValueError("token: expected printable ASCII characters, and no spaces")
             self.session.headers["Authorization"] = f"Bearer {token}"
 
     def __enter__(self) -> Client:

@@ -2,9 +2,11 @@
 --- A random agent on a running server: 100 episodes, recorded, then scored.
 --
 --     python gym_http_server.py &
---     lua binding-lua/example_agent.lua [--url URL] [--env-id ID] [--episodes N] [--directory DIR]
+--     lua binding-lua/example_agent.lua [--url URL] [--token TOKEN] [--env-id ID] \
+--         [--episodes N] [--directory DIR]
 --
--- DIR is where the server records; by default a new temporary directory, which stays.
+-- TOKEN is the server's, by default the variable GYM_HTTP_TOKEN. DIR is where the server records; by
+-- default a new temporary directory, which stays.
 
 package.path = (arg[0]:match("^(.*[/\\])") or "./") .. "?.lua;" .. package.path
 local gym = require("gym_http_client")
@@ -18,7 +20,7 @@ end
 
 local function read_options(arguments)
   local options = { url = "http://127.0.0.1:5000", ["env-id"] = "CartPole-v1", episodes = 100 }
-  local known = { url = true, ["env-id"] = true, episodes = true, directory = true }
+  local known = { url = true, token = true, ["env-id"] = true, episodes = true, directory = true }
   for index = 1, #arguments, 2 do
     local name, value = arguments[index]:match("^%-%-(.+)$"), arguments[index + 1]
     if not known[name] or not value then exit_with("what is " .. arguments[index] .. "?") end
@@ -84,7 +86,7 @@ local function run(client, env_id, episodes, directory)
 end
 
 local options = read_options(arg)
-local client, problem = gym.new(options.url)
+local client, problem = gym.new(options.url, { token = options.token })
 if not client then exit_with(problem) end
 local _, message, code = client:env_list_all()
 if code == "connection" then

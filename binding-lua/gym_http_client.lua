@@ -563,14 +563,20 @@ local function new_client_id()
 end
 
 --- A client of the server at `remote_base`, such as "http://127.0.0.1:5000".
--- options: token, for servers that ask for one; timeout, in seconds, of each wait for the server
--- (60); json, "cjson" or "dkjson" (the first that is there); tls, LuaSec's settings for https;
--- retries, how often a reset, a step or a rollout is sent again where the connection breaks (5), after
--- 0.05 s, 0.1 s, 0.2 s and so on. Not after a timeout.
+-- options: token, for servers that ask for one (by default the variable GYM_HTTP_TOKEN; "" is
+-- none); timeout, in seconds, of each wait for the server (60); json, "cjson" or "dkjson" (the first
+-- that is there); tls, LuaSec's settings for https; retries, how often a reset, a step or a rollout is
+-- sent again where the connection breaks (5), after 0.05 s, 0.1 s, 0.2 s and so on. Not after a timeout.
 function gym.new(remote_base, options)
   local settings, message, code =
     with_options({ timeout = 60, retries = 5 }, options, "token timeout json tls retries")
   if not settings then return nil, message, code end
+  local token = settings.token
+  if token == nil then token = os.getenv("GYM_HTTP_TOKEN") end
+  token = given(token)
+  if token and not tostring(token):find("^[!-~]+$") then
+    return nil, "token: expected printable ASCII characters, and no spaces", "bad_value"
+  end
   local scheme = tostring(remote_base):match("^(https?)://[^/]")
   if not scheme then
     local text = "the server's URL is http://… or https://…, not %s"
@@ -591,7 +597,7 @@ function gym.new(remote_base, options)
   end
   return setmetatable({
     remote_base = remote_base:gsub("/+$", ""),
-    token = settings.token,
+    token = token,
     json = json,
     client_id = new_client_id(),
     counts = {},

@@ -44,7 +44,8 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
             a limit of its own, on this side.
         backend, resources, step_timeout_s, make_timeout_s, lease_s: where it lives and how long it
             may take and be idle, as in env_create.
-        token, timeout, compress: as in gym_http_client.Client.
+        token, timeout, compress: as in gym_http_client.Client. `env.spec`, which makes another one,
+            has the token; where it comes from the variable GYM_HTTP_TOKEN, it hasn't.
 
         Raises gymnasium.error.UnregisteredEnv, DependencyNotInstalled, Error.
         """

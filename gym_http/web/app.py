@@ -128,7 +128,11 @@ def _admit() -> flask.Response | None:
             response.headers["Connection"] = "close"
         return response
     told = app.access.preflight(request.environ)
-    return None if told is None else flask.Response(status=204, headers=told)
+    if told is None:
+        return None
+    response = flask.Response(status=204, headers=told)
+    del response.headers["Content-Type"]  # of nothing
+    return response
 
 
 def _drained() -> bool:

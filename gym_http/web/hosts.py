@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 LONGEST = 300  # characters; of a name in DNS, 253
 _HOST = re.compile(
-    r"(?:\[([\da-f:.]+(?:%[\w.-]+)?)\]|([\w-]+(?:\.[\w-]+)*)\.?)(?::\d{0,5})?",
+    r"(?:\[([\da-f:.]+(?:%[\w.-]+)?)\]|([\w-]{1,63}(?:\.[\w-]{1,63})*)\.?)(?::\d{0,5})?",
     re.ASCII | re.IGNORECASE,
 )
 _NAME = re.compile(r"\.?[\w-]+(\.[\w-]+)*", re.ASCII)
