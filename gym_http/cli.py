@@ -125,11 +125,13 @@ def main() -> None:
 def serve(**options: Any) -> None:
     """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
     settings = _settings(options)
-    from gym_http import catalogue, engines, logs
-    from gym_http.web import serve as server
+    from gym_http import logs
 
     logs.start(settings.log_level, settings.log_format)
     settings = _guarded(settings)
+    from gym_http import catalogue, engines
+    from gym_http.web import serve as server
+
     _import(settings.imports)
     count = sum(env.missing is None for env in catalogue.registered("gymnasium"))
     more = ", and those of the gym package" if engines.gym_is_installed() else ""

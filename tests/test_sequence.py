@@ -121,7 +121,9 @@ class NumberedCase(unittest.TestCase):
 
 class OnTheWire(NumberedCase):
     def raw(self, verb, body, headers):
-        text = f"POST {self.env}/{verb}/ HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode() + body
+        text = (
+            f"POST {self.env}/{verb}/ HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode() + body
+        )
         status, head, got = exchange(self.server.address, text)
         for name in ("date", "x-request-id"):  # a request's own
             head.pop(name, None)

@@ -243,7 +243,9 @@ class Limits(unittest.TestCase):
         with ServerProcess("--max-body", "1000") as server:
             text = b'{"env_id":"CartPole-v1"}' + b" " * 2000
             chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(text), text)
-            head = "POST /v1/envs/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            head = (
+                "POST /v1/envs/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            )
             status, _, body = exchange(
                 server.address, f"{head}Transfer-Encoding: chunked\r\n\r\n".encode() + chunked
             )
@@ -261,8 +263,8 @@ class Limits(unittest.TestCase):
             post(server, f"{env}/reset/")
             body = '{"action":0}'
             step = (
-                f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n{body}"
+                f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
             ).encode()
             waiting = [socket.create_connection(server.address) for _ in range(80)]
             for connection in waiting:
@@ -290,8 +292,9 @@ class Limits(unittest.TestCase):
             post(server, f"{env}/reset/")
             with socket.create_connection(server.address) as other:
                 other.sendall(
-                    f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-                    'Content-Length: 12\r\n\r\n{"action":0}'.encode()
+                    f"POST {env}/step/ HTTP/1.1\r\nHost: localhost\r\n"
+                    "Content-Type: application/json\r\nContent-Length: 12\r\n\r\n"
+                    '{"action":0}'.encode()
                 )
                 replies = []
 

@@ -231,7 +231,9 @@ class Connections(WireCase):
         """Else a client with delayed acknowledgements waits 40 ms a call."""
         env, connection = self.playing(), self.connect()
         for number in range(30):
-            connection.sendall(f"GET {env}/action_space/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            connection.sendall(
+                f"GET {env}/action_space/ HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+            )
             head, blank, body = connection.recv(65536).partition(b"\r\n\r\n")
             self.assertEqual((head[:12], blank), (b"HTTP/1.1 200", b"\r\n\r\n"))
             self.assertTrue(body, f"only the head came with the first packet of reply {number}")
@@ -256,7 +258,9 @@ class Connections(WireCase):
         Ruby's and Python's HTTP libraries set it. (Without it the client's own kernel waits.)"""
         env, connection = self.playing(), self.connect()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        head = f"POST {env}/reset/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n".encode()
+        head = (
+            f"POST {env}/reset/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n".encode()
+        )
         seconds = []
         for _ in range(50):
             start = time.perf_counter()
@@ -307,7 +311,9 @@ class Connections(WireCase):
         for waits in (True, False):
             with self.subTest(waits=waits):
                 at, connection = path.format(env=self.playing()), self.connect()
-                head = f"POST {at} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                head = (
+                    f"POST {at} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                )
                 head += f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
                 connection.sendall(head.encode())
                 if waits:
@@ -335,7 +341,9 @@ class Connections(WireCase):
         for size, late in ((2, False), (2, True), (9000, True), (20_000, False)):
             with self.subTest(size=size, late=late):
                 at, connection = path.format(env=create(self.server)), self.connect()
-                head = f"{method} {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
+                head = (
+                    f"{method} {at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
+                )
                 connection.sendall(head.encode() + (b"" if late else b"x" * size))
                 if late:
                     select.select([connection], [], [], 0.05)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gym_http import request_ids, tokens
 from gym_http.errors import ForeignOrigin, ReadOnly, Unauthorized, UnknownHost, shown
 from gym_http.settings import Settings
-from gym_http.web.exchange import Route
 from gym_http.web.hosts import Hosts, is_loopback
+
+if TYPE_CHECKING:  # a server that may not start says so at once
+    from gym_http.web.exchange import Route
 
 MOST_REMEMBERED = 1000  # Host headers
 PREFLIGHT_S = 600  # that a browser may remember the answer to a preflight

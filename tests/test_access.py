@@ -1,0 +1,565 @@
+"""Who may call: tokens, from the command line to each route; and what a watcher can't do."""
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from functools import lru_cache
+from pathlib import Path
+from unittest import mock
+
+from nose2.tools import params
+
+from gym_http import tokens
+from gym_http.environments import Recipe
+from gym_http.errors import Busy, Evicted
+from gym_http.reaper import AGAIN_S
+from gym_http.registry import MOST_WATCHING
+from gym_http.service import Service
+from gym_http.settings import Settings
+from gym_http.terms import Terms
+from gym_http.watching import watching
+from gym_http.web.access import require_guard
+from gym_http.web.app import create_app
+from gym_http.web.hosts import is_loopback
+from gym_http.web.routes import ROUTES
+from gym_http_client import Client, ServerError
+from tests.support import ROOT, ServerProcess, eventually, read_reply, request
+
+TOKEN, READ_TOKEN = "a-token-of-the-tests", "one-that-only-watches"
+BEARER = f"Authorization: Bearer {TOKEN}\r\n"
+SENT = {
+    "nobody": "",
+    "a stranger": "Authorization: Bearer another-token-of-the-tests\r\n",
+    "a watcher": f"Authorization: Bearer {READ_TOKEN}\r\n",
+    "its user": BEARER,
+}
+OPEN = {"GET /healthz/", "GET /v1/healthz/"}
+WATCHED = {
+    "GET /metrics/",
+    "GET /v1/envs/",
+    "GET /v1/envs/<instance_id>/",
+    "GET /v1/envs/<instance_id>/action_space/",
+    "GET /v1/envs/<instance_id>/action_space/contains/",
+    "GET /v1/envs/<instance_id>/action_space/contains/<path:x>/",
+    "GET /v1/envs/<instance_id>/observation_space/",
+    "GET /v1/envs/<instance_id>/render/",
+    "GET /v1/registry/",
+    "GET /v1/scoreboard/",
+    "POST /v1/envs/<instance_id>/observation_space/contains/",
+}
+
+
+def verdict(route, who):
+    """(status, code) of the refusal, or None where there is none."""
+    if route.name in OPEN or who == "its user":
+        return None
+    if who != "a watcher":
+        return 401, "unauthorized"
+    return None if route.name in WATCHED else (403, "read_only")
+
+
+class Settled(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.file = Path(scratch.name) / "token"
+
+    @params(
+        ({"token": "two words"}, "--token: expected"),
+        ({"token": "a\n"}, "--token: expected"),
+        ({"token": "\x7f"}, "--token: expected"),
+        ({"token": "tökens"}, "--token: expected"),
+        ({"token": "a" * 1025}, "--token: expected at most 1024"),
+        ({"token": TOKEN, "read_token": "a b"}, "--read-token: expected"),
+        ({"read_token": READ_TOKEN}, "--read-token is a second token"),
+        ({"token": TOKEN, "read_token": TOKEN}, "are the same"),
+        ({"token": TOKEN, "token_file": Path("/nowhere")}, "either --token or --token-file"),
+        ({"token_file": Path("/nowhere/token")}, "--token-file /nowhere/token: No such file"),
+        ({"token_file": Path("/")}, "--token-file /: Is a directory"),
+        ({"token_file": Path("/dev/null")}, "--token-file /dev/null is empty"),
+        ({"token_file": Path("/dev/zero")}, "--token-file /dev/zero: expected"),
+    )
+    def test_what_cannot_be(self, wrong, reason):
+        with self.assertRaisesRegex(ValueError, reason) as caught:
+            tokens.settled(Settings(**wrong))
+        for secret in (wrong.get("token"), wrong.get("read_token")):
+            if secret:
+                self.assertNotIn(secret, str(caught.exception))
+        with self.assertRaisesRegex(ValueError, reason):
+            create_app(Settings(**wrong))
+
+    def test_a_file(self):
+        self.file.write_text(f"\n {TOKEN} \r\n")
+        got = tokens.settled(Settings(token_file=self.file, read_token=READ_TOKEN))
+        self.assertEqual((got.token, got.read_token), (TOKEN, READ_TOKEN))
+        self.file.unlink()  # it was read once
+        self.assertEqual(tokens.settled(got), got)
+
+    @params("two words", "one\nafter another", "t\xf6ken", "\x00")
+    def test_a_file_that_has_no_token(self, text):
+        self.file.write_text(text)
+        with self.assertRaisesRegex(ValueError, "--read-token-file .*: expected") as caught:
+            tokens.settled(Settings(token=TOKEN, read_token_file=self.file))
+        self.assertNotIn(text, str(caught.exception))
+
+    def doubts(self, **given):
+        return tokens.doubts(Settings(**given), tokens.settled(Settings(**given)))
+
+    def test_doubts(self):
+        self.file.write_text(TOKEN)
+        self.file.chmod(0o644)
+        (doubt,) = self.doubts(token_file=self.file)
+        self.assertRegex(doubt, "--token-file .* can be read by everybody")
+        self.file.chmod(0o600)
+        self.assertEqual(self.doubts(token_file=self.file, read_token=READ_TOKEN), [])
+        found = self.doubts(token="a" * 15, read_token="b" * 15)
+        self.assertEqual([doubt.split()[0] for doubt in found], ["--token", "--read-token"])
+
+    def test_it_is_not_shown(self):
+        shown = repr(Settings(token=TOKEN, read_token=READ_TOKEN))
+        self.assertNotIn(TOKEN, shown)
+        self.assertNotIn(READ_TOKEN, shown)
+
+    def test_variables_are_forgotten(self):
+        given = {"GYM_HTTP_TOKEN": "a", "GYM_HTTP_READ_TOKEN": "b", "GYM_HTTP_PORT": "1"}
+        with mock.patch.dict(os.environ, given):
+            tokens.forget_variables()
+            left = {name for name in given if name in os.environ}
+        self.assertEqual(left, {"GYM_HTTP_PORT"})
+
+
+class Listening(unittest.TestCase):
+    @params("127.0.0.1", "127.9.9.9", "localhost", "::1", "::ffff:127.0.0.1", "no.such.invalid")
+    def test_this_machine_alone(self, listen):
+        self.assertTrue(is_loopback(listen))
+        require_guard(listen, Settings())
+
+    @params("0.0.0.0", "::", "192.168.1.2", "8.8.8.8", "fe80::1", "::ffff:10.0.0.1")
+    def test_others(self, listen):
+        self.assertFalse(is_loopback(listen))
+        require_guard(listen, Settings(token=TOKEN))
+        require_guard(listen, Settings(insecure=True))
+        with self.assertRaisesRegex(ValueError, listen):
+            require_guard(listen, Settings())
+
+    def test_the_app_by_itself(self):
+        with self.assertRaisesRegex(ValueError, "--insecure"):
+            create_app(Settings()).run("0.0.0.0", 0)
+
+    @params(
+        (["-l", "0.0.0.0"], "--token-file.*--token.*GYM_HTTP_TOKEN.*--insecure"),
+        (["-l", "::", "--token", ""], "--token is empty"),
+        (["--allow-host", "http://a/"], "--allow-host 'http://a/'"),
+        (["--token", "a b"], "--token: expected"),
+    )
+    def test_it_does_not_start(self, flags, reason):
+        command = [sys.executable, str(ROOT / "gym_http_server.py"), "-p", "0", *flags]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        self.assertEqual((ended.returncode, ended.stdout), (2, ""))
+        self.assertRegex(ended.stderr.replace("\n", " "), reason)
+
+
+@lru_cache(maxsize=None)
+def guarded_server():
+    """With both tokens, which it has from its environment."""
+    given = {"GYM_HTTP_TOKEN": TOKEN, "GYM_HTTP_READ_TOKEN": READ_TOKEN}
+    server = ServerProcess("--import", "tests.access_envs", environ=given)
+    atexit.register(server.stop)
+    return server
+
+
+class Guarded(unittest.TestCase):
+    def setUp(self):
+        self.server = guarded_server()
+
+    def ask(self, who, method, path, body=None, **more):
+        value = None if body is None else json.dumps(body)
+        return request(self.server, method, path, value, headers=SENT[who], **more)
+
+    def create(self, env_id="CartPole-v1", **more):
+        status, _, reply = self.ask("its user", "POST", "/v1/envs/", {"env_id": env_id, **more})
+        self.assertEqual(status, 200, reply)
+        return f"/v1/envs/{reply['instance_id']}"
+
+    def path_of(self, route, env):
+        path = route.path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "1")
+        return path.replace("<snapshot_id>", "0" * 16)
+
+
+class EveryRoute(Guarded):
+    def test_is_there_to_be_watched_or_not(self):
+        self.assertEqual({route.name for route in ROUTES if route.watches}, WATCHED)
+        self.assertEqual({route.name for route in ROUTES if route.is_open}, OPEN)
+
+    @params(*SENT)
+    def test_on_a_server(self, who):
+        env = self.create()
+        for route in ROUTES:
+            if (route.path, who) == ("/v1/shutdown/", "its user"):
+                continue  # which would end it
+            path = self.path_of(route, self.create() if "/close/" in route.path else env)
+            for at in (path, path.rstrip("/")):
+                with self.subTest(route=route.name, at=at):
+                    body = {} if route.method == "POST" else None
+                    status, headers, reply = self.ask(who, route.method, at, body)
+                    self.check(route, who, status, headers, reply)
+
+    @params(*SENT)
+    def test_on_the_app_alone(self, who):
+        app = create_app(Settings(token=TOKEN, read_token=READ_TOKEN))
+        name, _, value = SENT[who].strip().partition(": ")
+        client, given = app.test_client(), {name: value} if name else {}
+        with self.assertLogs("gym_http"):  # else one would be on the screen
+            for route in ROUTES:
+                at = self.path_of(route, "/v1/envs/12345678")
+                with self.subTest(route=route.name):
+                    got = client.open(at, method=route.method, headers=given)
+                    headers = {name.lower(): value for name, value in got.headers}
+                    reply = got.get_json(silent=True)
+                    self.check(route, who, got.status_code, headers, reply)
+
+    def check(self, route, who, status, headers, reply):
+        expected = verdict(route, who)
+        if expected is None:
+            self.assertNotIn(status, (401, 403))
+            return
+        self.assertEqual((status, reply["code"]), expected)
+        self.assertEqual(headers.get("www-authenticate"), "Bearer" if status == 401 else None)
+        self.assertIn("--token" if status == 401 else "--read-token", reply["message"])
+
+    @params(
+        ("GET", "/nothing"),
+        ("PUT", "/v1/envs/"),
+        ("GET", "/v1/shutdown/"),
+        ("OPTIONS", "/v1/envs/"),
+        ("OPTIONS", "*"),
+        ("DELETE", "/v1/envs/12345678/step/"),
+        ("GET", "/v1/envs/12345678/step"),
+    )
+    def test_what_is_none(self, method, path):
+        for who in ("nobody", "a stranger"):
+            self.assertEqual(self.ask(who, method, path)[0], 401)
+        for who in ("a watcher", "its user"):
+            self.assertIn(self.ask(who, method, path)[0], (200, 404, 405))
+
+    def test_head(self):
+        for who, path, status in (
+            ("nobody", "/v1/envs/", 401),
+            ("a watcher", "/v1/envs/", 200),
+            ("a watcher", "/v1/envs/12345678/action_space/sample/", 403),
+            ("nobody", "/healthz", 200),
+        ):
+            text = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n{SENT[who]}\r\n"
+            with socket.create_connection(self.server.address, timeout=30) as connection:
+                connection.sendall(text.encode())
+                self.assertEqual(connection.recv(12), f"HTTP/1.1 {status}".encode())
+
+
+class Headers(Guarded):
+    @params(
+        f"bearer {TOKEN}",
+        f"BEARER {TOKEN}",
+        f"Bearer    {TOKEN}  ",
+    )
+    def test_that_will_do(self, value):
+        self.assertEqual(self.statuses(f"Authorization: {value}\r\n"), {200})
+
+    @params(
+        "",
+        "Bearer",
+        "Bearer ",
+        TOKEN,
+        f"Bearer{TOKEN}",
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN} {TOKEN}",
+        f"Bearer {TOKEN},Bearer {TOKEN}",
+        f'Bearer token="{TOKEN}"',
+        f"Bearer {TOKEN}\r\nAuthorization: Bearer {TOKEN}",
+        f"Bearer x\r\nAuthorization: Bearer {TOKEN}",
+        f"Bearer \xe9{TOKEN}",
+        "Bearer " + "x" * 100_000,
+        "Bearer " + TOKEN * 1000,
+    )
+    def test_that_will_not(self, value):
+        self.assertEqual(self.statuses(f"Authorization: {value}\r\n"), {401})
+
+    def statuses(self, line):
+        """Of a call that Flask answers and of one that it doesn't."""
+        env = self.create()
+        got = set()
+        for method, path in (("GET", env), ("POST", f"{env}/reset/")):
+            got.add(request(self.server, method, path, headers=line)[0])
+        return got
+
+    def test_in_a_query_it_is_none(self):
+        self.assertEqual(self.ask("nobody", "GET", f"/v1/envs/?token={TOKEN}")[0], 401)
+
+    def test_what_is_said(self):
+        said = {
+            line: request(self.server, "GET", "/v1/envs/", headers=line)[2]["message"]
+            for line in ("", "Authorization: Basic eDp5\r\n", SENT["a stranger"])
+        }
+        for message, wrong in zip(
+            said.values(), ("none came", "no bearer token", "isn't this server's"), strict=True
+        ):
+            self.assertIn(wrong, message)
+            self.assertIn("Authorization: Bearer TOKEN", message)
+
+
+class Refused(Guarded):
+    """A call that is refused changes nothing, and costs the server little."""
+
+    @params("nobody", "a stranger", "a watcher")
+    def test_nothing_is_done(self, who):
+        env = self.create("FrozenLake-v1", seed=3)
+        self.ask("its user", "POST", f"{env}/reset/", {})
+        before = self.ask("its user", "GET", env)[2]
+        for verb in ("reset", "step", "rollout", "close", "monitor/start", "snapshot"):
+            body = {"action": 1, "sample": 3, "directory": "x"}
+            status, _, _ = self.ask(who, "POST", f"{env}/{verb}/", body)
+            self.assertEqual(status, 403 if who == "a watcher" else 401)
+        self.assertEqual(self.ask(who, "GET", f"{env}/action_space/sample/")[0], status)
+        self.assertEqual(self.ask("its user", "GET", env)[2], before)
+
+    @params("/v1/envs/", "/v1/envs/12345678/step/")
+    def test_a_short_body_is_read_and_the_connection_kept(self, path):
+        for framing in (b"Content-Length: 4\r\n\r\nabcd", CHUNKED + b"4\r\nabcd\r\n0\r\n\r\n"):
+            with socket.create_connection(self.server.address, timeout=30) as connection:
+                for _ in range(2):
+                    connection.sendall(head(path) + framing)
+                    status, headers, _ = read_reply(connection)
+                    self.assertEqual((status, headers.get("connection")), (401, None))
+
+    @params("/v1/envs/", "/v1/envs/12345678/step/")
+    def test_a_long_one_is_not(self, path):
+        long = b"Content-Length: 60000000\r\n\r\n" + b"x" * 1000
+        chunks = CHUNKED + b"10000\r\n" + b"x" * 65536 + b"\r\n5\r\nabcde\r\n"
+        waits = b"Content-Length: 60000000\r\nExpect: 100-continue\r\n\r\n"
+        for sent in (long, chunks, waits):
+            with socket.create_connection(self.server.address, timeout=30) as connection:
+                connection.sendall(head(path) + sent)
+                status, headers, _ = read_reply(connection)
+                self.assertEqual((status, headers["connection"]), (401, "close"))
+                self.assertEqual(connection.recv(1), b"")
+
+    def test_a_client_hears_why(self):
+        with Client(self.server.url, token="x") as client:
+            for _ in range(2):
+                with self.assertRaises(ServerError) as caught:
+                    client.env_create("CartPole-v1", kwargs={"x": "y" * 5_000_000})
+                self.assertEqual(caught.exception.code, "unauthorized")
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def head(path):
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\n".encode()
+
+
+class Secrets(Guarded):
+    def test_who_can_find_it(self):
+        """Not who reads the log or the metrics, nor code of environments that looks around."""
+        with Client(self.server.url, token=TOKEN) as client:
+            for backend in ("local", "process"):
+                words = {"words": f"{TOKEN} {READ_TOKEN} PATH"}
+                env = client.env_create("AccessCurious-v0", backend=backend, kwargs=words)
+                _, info = client.env_reset(env, with_info=True)
+                self.assertEqual(info["found"], [])
+                self.assertGreater(info["looked"], 100)
+        for who in SENT:
+            self.ask(who, "POST", "/v1/envs/", {"env_id": "Nowhere-v0"})
+        _, _, numbers = self.ask("its user", "GET", "/metrics")
+        self.assertIn(b'code="unauthorized"', numbers)
+        self.assertIn("code=unauthorized", self.server.log())
+        for secret in (TOKEN, READ_TOKEN):
+            self.assertNotIn(secret, self.server.log())
+            self.assertNotIn(secret.encode(), numbers)
+
+
+class Clients(Guarded):
+    def test_python(self):
+        for given, environ, works in (
+            ({"token": TOKEN}, "x", True),
+            ({}, TOKEN, True),
+            ({}, "x", False),
+            ({"token": ""}, TOKEN, False),
+            ({"token": "x"}, TOKEN, False),
+        ):
+            with (
+                self.subTest(given=given, environ=environ),
+                mock.patch.dict(os.environ, {"GYM_HTTP_TOKEN": environ}),
+                Client(self.server.url, **given) as client,
+            ):
+                self.assertNotIn(TOKEN, repr(client))
+                if works:
+                    env = client.env_create("CartPole-v1")
+                    client.env_reset(env)
+                    client.env_step(env, 1)
+                    client.env_close(env)
+                    continue
+                with self.assertRaises(ServerError) as caught:
+                    client.env_list_all()
+                self.assertEqual(
+                    (caught.exception.status_code, caught.exception.code), UNAUTHORIZED
+                )
+
+    @params("a b", "a\nX: y", "é", "a ")
+    def test_no_token(self, token):
+        with self.assertRaisesRegex(ValueError, "^token: expected") as caught:
+            Client(self.server.url, token=token)
+        self.assertNotIn(token, str(caught.exception))
+
+    def test_gymnasium(self):
+        import gymnasium
+
+        import gym_http.remote  # noqa: F401
+
+        with mock.patch.dict(os.environ, {"GYM_HTTP_TOKEN": TOKEN}):
+            env = gymnasium.make("http/Remote-v0", url=self.server.url, env_id="CartPole-v1")
+        env.reset()
+        self.assertNotIn(TOKEN, str(env.spec) + env.spec.to_json())
+        env.close()
+
+    def test_the_example(self):
+        command = [sys.executable, str(ROOT / "example_agent.py"), "--url", self.server.url]
+        command += ["--episodes", "2"]
+        for more, code in ((["--token", TOKEN], 0), ([], 1)):
+            environ = {k: v for k, v in os.environ.items() if k != "GYM_HTTP_TOKEN"}
+            ended = subprocess.run(
+                command + more, capture_output=True, text=True, timeout=60, env=environ
+            )
+            self.assertEqual(ended.returncode, code, ended.stderr)
+
+
+UNAUTHORIZED = (401, "unauthorized")
+
+
+class Watchers(Guarded):
+    def test_see_everything(self):
+        env = self.create("FrozenLake-v1", render_mode="ansi")
+        self.ask("its user", "POST", f"{env}/reset/", {})
+        self.assertIn(env[-8:], self.ask("a watcher", "GET", "/v1/envs/")[2]["all_envs"])
+        self.assertEqual(self.ask("a watcher", "GET", env)[2]["env_id"], "FrozenLake-v1")
+        self.assertIn(b"S", self.ask("a watcher", "GET", f"{env}/render/")[2])
+        self.assertIn("entries", self.ask("a watcher", "GET", "/v1/scoreboard/")[2])
+
+    def test_leave_no_trace(self):
+        env = self.create("AccessCurious-v0")
+        self.ask("its user", "POST", f"{env}/reset/", {})
+        before = self.ask("its user", "GET", env)[2]
+        self.assertEqual(self.ask("a watcher", "GET", f"{env}/render/")[0], 400)
+        self.ask("a watcher", "GET", f"{env}/observation_space/")
+        self.assertEqual(self.ask("its user", "GET", env)[2], before)
+        self.assertEqual(self.ask("its user", "GET", f"{env}/render/")[0], 400)
+        self.assertEqual(
+            self.ask("its user", "GET", env)[2]["last_error"]["code"], "not_renderable"
+        )
+
+    def test_keep_nothing_alive(self):
+        env = self.create("FrozenLake-v1", render_mode="ansi", lease_s=0.5)
+        self.ask("its user", "POST", f"{env}/reset/", {})
+        seen = set()
+
+        def is_over():
+            for path in (env, f"{env}/render/"):
+                _, _, reply = self.ask("a watcher", "GET", path)
+                code = reply.get("code", "") if isinstance(reply, dict) else ""
+                seen.add(code)
+            return code == "evicted"
+
+        eventually(is_over)
+        self.assertLessEqual(seen, {"", "busy", "evicted"})
+
+
+class Leases(unittest.TestCase):
+    """With clocks that stand still until they are told."""
+
+    lease_s = 100.0
+
+    def setUp(self):
+        self.now, self.wall = 5000.0, 1e9
+        self.service = Service(
+            Settings(shutdown_timeout_s=1), clock=lambda: self.wall, monotonic=lambda: self.now
+        )
+        self.addCleanup(self.service.close_all)
+        terms = Terms(lease_s=self.lease_s)
+        self.one = self.service.create(Recipe("FrozenLake-v1"), terms=terms).instance_id
+        self.service.reset(self.one)
+
+    def later(self, seconds):
+        self.now, self.wall = self.now + seconds, self.wall + seconds
+        return self.service.reaper.sweep()
+
+    @params("describe", "render", "action_space", "observation_space")
+    def test_are_not_renewed(self, verb):
+        self.later(self.lease_s - 1)
+        with watching():
+            getattr(self.service, verb)(self.one)
+        self.assertEqual(self.service._registry.find(self.one).last_used, 1e9)
+        self.later(1)
+        self.assertEqual(self.service.instances(), {})
+
+    def test_nor_is_one_that_is_watched_in_this_moment(self):
+        with watching(), self.service.lease(self.one):
+            self.now += self.lease_s
+            looked = threading.Thread(target=lambda: self.left.append(self.later(0)))
+            self.left = []
+            looked.start()
+            looked.join()
+            self.assertEqual(self.left, [AGAIN_S])
+        with watching(), self.assertRaisesRegex(Busy, "about to end"):
+            self.service.render(self.one)
+        self.later(0)
+        with watching(), self.assertRaises(Evicted):
+            self.service.render(self.one)
+
+    def test_a_call_afterwards_renews(self):
+        self.later(self.lease_s - 1)
+        with watching():
+            self.service.render(self.one)
+        self.service.render(self.one)
+        self.later(self.lease_s - 1)
+        self.assertIn(self.one, self.service.instances())
+
+    def test_watchers_who_wait_leave_room(self):
+        instance = self.service._registry.find(self.one)
+        seen, threads = [], []
+
+        def watch():
+            with watching():
+                seen.append(self.service.action_space(self.one))
+
+        def act():
+            seen.append(self.service.step(self.one, 1))
+
+        with self.service.lease(self.one):
+            for job, waiting in [(watch, n + 1) for n in range(MOST_WATCHING)] + [
+                (act, MOST_WATCHING + 1)
+            ]:
+                threads.append(threading.Thread(target=job))
+                threads[-1].start()
+                eventually(lambda count=waiting: instance.waiting == count)
+            refused = []
+
+            def one_more():
+                try:
+                    watch()
+                except Busy as error:
+                    refused.append(error)
+
+            threads.append(threading.Thread(target=one_more))
+            threads[-1].start()
+            threads[-1].join()
+            self.assertEqual(len(refused), 1)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(seen), MOST_WATCHING + 1)
