@@ -1,44 +1,20 @@
-"""Who may call: tokens, from the command line to each route; and what a watcher can't do."""
+"""Who may call: each route, each header, each client."""
 
-import atexit
-import json
 import os
 import socket
 import subprocess
 import sys
-import tempfile
-import threading
-import unittest
-from functools import lru_cache
-from pathlib import Path
 from unittest import mock
 
 from nose2.tools import params
 
-from gym_http import tokens
-from gym_http.environments import Recipe
-from gym_http.errors import Busy, Evicted
-from gym_http.reaper import AGAIN_S
-from gym_http.registry import MOST_WATCHING
-from gym_http.service import Service
 from gym_http.settings import Settings
-from gym_http.terms import Terms
-from gym_http.watching import watching
-from gym_http.web.access import require_guard
 from gym_http.web.app import create_app
-from gym_http.web.hosts import is_loopback
 from gym_http.web.routes import ROUTES
 from gym_http_client import Client, ServerError
-from tests.support import ROOT, ServerProcess, eventually, read_reply, request
+from tests.guarded import READ_TOKEN, SENT, TOKEN, Guarded
+from tests.support import ROOT, read_reply, request
 
-TOKEN, READ_TOKEN = "a-token-of-the-tests", "one-that-only-watches"
-BEARER = f"Authorization: Bearer {TOKEN}\r\n"
-SENT = {
-    "nobody": "",
-    "a stranger": "Authorization: Bearer another-token-of-the-tests\r\n",
-    "a watcher": f"Authorization: Bearer {READ_TOKEN}\r\n",
-    "its user": BEARER,
-}
 OPEN = {"GET /healthz/", "GET /v1/healthz/"}
 WATCHED = {
     "GET /metrics/",
@@ -62,134 +38,6 @@ def verdict(route, who):
     if who != "a watcher":
         return 401, "unauthorized"
     return None if route.name in WATCHED else (403, "read_only")
-
-
-class Settled(unittest.TestCase):
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.file = Path(scratch.name) / "token"
-
-    @params(
-        ({"token": "two words"}, "--token: expected"),
-        ({"token": "a\n"}, "--token: expected"),
-        ({"token": "\x7f"}, "--token: expected"),
-        ({"token": "tökens"}, "--token: expected"),
-        ({"token": "a" * 1025}, "--token: expected at most 1024"),
-        ({"token": TOKEN, "read_token": "a b"}, "--read-token: expected"),
-        ({"read_token": READ_TOKEN}, "--read-token is a second token"),
-        ({"token": TOKEN, "read_token": TOKEN}, "are the same"),
-        ({"token": TOKEN, "token_file": Path("/nowhere")}, "either --token or --token-file"),
-        ({"token_file": Path("/nowhere/token")}, "--token-file /nowhere/token: No such file"),
-        ({"token_file": Path("/")}, "--token-file /: Is a directory"),
-        ({"token_file": Path("/dev/null")}, "--token-file /dev/null is empty"),
-        ({"token_file": Path("/dev/zero")}, "--token-file /dev/zero: expected"),
-    )
-    def test_what_cannot_be(self, wrong, reason):
-        with self.assertRaisesRegex(ValueError, reason) as caught:
-            tokens.settled(Settings(**wrong))
-        for secret in (wrong.get("token"), wrong.get("read_token")):
-            if secret:
-                self.assertNotIn(secret, str(caught.exception))
-        with self.assertRaisesRegex(ValueError, reason):
-            create_app(Settings(**wrong))
-
-    def test_a_file(self):
-        self.file.write_text(f"\n {TOKEN} \r\n")
-        got = tokens.settled(Settings(token_file=self.file, read_token=READ_TOKEN))
-        self.assertEqual((got.token, got.read_token), (TOKEN, READ_TOKEN))
-        self.file.unlink()  # it was read once
-        self.assertEqual(tokens.settled(got), got)
-
-    @params("two words", "one\nafter another", "t\xf6ken", "\x00")
-    def test_a_file_that_has_no_token(self, text):
-        self.file.write_text(text)
-        with self.assertRaisesRegex(ValueError, "--read-token-file .*: expected") as caught:
-            tokens.settled(Settings(token=TOKEN, read_token_file=self.file))
-        self.assertNotIn(text, str(caught.exception))
-
-    def doubts(self, **given):
-        return tokens.doubts(Settings(**given), tokens.settled(Settings(**given)))
-
-    def test_doubts(self):
-        self.file.write_text(TOKEN)
-        self.file.chmod(0o644)
-        (doubt,) = self.doubts(token_file=self.file)
-        self.assertRegex(doubt, "--token-file .* can be read by everybody")
-        self.file.chmod(0o600)
-        self.assertEqual(self.doubts(token_file=self.file, read_token=READ_TOKEN), [])
-        found = self.doubts(token="a" * 15, read_token="b" * 15)
-        self.assertEqual([doubt.split()[0] for doubt in found], ["--token", "--read-token"])
-
-    def test_it_is_not_shown(self):
-        shown = repr(Settings(token=TOKEN, read_token=READ_TOKEN))
-        self.assertNotIn(TOKEN, shown)
-        self.assertNotIn(READ_TOKEN, shown)
-
-    def test_variables_are_forgotten(self):
-        given = {"GYM_HTTP_TOKEN": "a", "GYM_HTTP_READ_TOKEN": "b", "GYM_HTTP_PORT": "1"}
-        with mock.patch.dict(os.environ, given):
-            tokens.forget_variables()
-            left = {name for name in given if name in os.environ}
-        self.assertEqual(left, {"GYM_HTTP_PORT"})
-
-
-class Listening(unittest.TestCase):
-    @params("127.0.0.1", "127.9.9.9", "localhost", "::1", "::ffff:127.0.0.1", "no.such.invalid")
-    def test_this_machine_alone(self, listen):
-        self.assertTrue(is_loopback(listen))
-        require_guard(listen, Settings())
-
-    @params("0.0.0.0", "::", "192.168.1.2", "8.8.8.8", "fe80::1", "::ffff:10.0.0.1")
-    def test_others(self, listen):
-        self.assertFalse(is_loopback(listen))
-        require_guard(listen, Settings(token=TOKEN))
-        require_guard(listen, Settings(insecure=True))
-        with self.assertRaisesRegex(ValueError, listen):
-            require_guard(listen, Settings())
-
-    def test_the_app_by_itself(self):
-        with self.assertRaisesRegex(ValueError, "--insecure"):
-            create_app(Settings()).run("0.0.0.0", 0)
-
-    @params(
-        (["-l", "0.0.0.0"], "--token-file.*--token.*GYM_HTTP_TOKEN.*--insecure"),
-        (["-l", "::", "--token", ""], "--token is empty"),
-        (["--allow-host", "http://a/"], "--allow-host 'http://a/'"),
-        (["--token", "a b"], "--token: expected"),
-    )
-    def test_it_does_not_start(self, flags, reason):
-        command = [sys.executable, str(ROOT / "gym_http_server.py"), "-p", "0", *flags]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        self.assertEqual((ended.returncode, ended.stdout), (2, ""))
-        self.assertRegex(ended.stderr.replace("\n", " "), reason)
-
-
-@lru_cache(maxsize=None)
-def guarded_server():
-    """With both tokens, which it has from its environment."""
-    given = {"GYM_HTTP_TOKEN": TOKEN, "GYM_HTTP_READ_TOKEN": READ_TOKEN}
-    server = ServerProcess("--import", "tests.access_envs", environ=given)
-    atexit.register(server.stop)
-    return server
-
-
-class Guarded(unittest.TestCase):
-    def setUp(self):
-        self.server = guarded_server()
-
-    def ask(self, who, method, path, body=None, **more):
-        value = None if body is None else json.dumps(body)
-        return request(self.server, method, path, value, headers=SENT[who], **more)
-
-    def create(self, env_id="CartPole-v1", **more):
-        status, _, reply = self.ask("its user", "POST", "/v1/envs/", {"env_id": env_id, **more})
-        self.assertEqual(status, 200, reply)
-        return f"/v1/envs/{reply['instance_id']}"
-
-    def path_of(self, route, env):
-        path = route.path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "1")
-        return path.replace("<snapshot_id>", "0" * 16)
 
 
 class EveryRoute(Guarded):
@@ -223,6 +71,10 @@ class EveryRoute(Guarded):
                     headers = {name.lower(): value for name, value in got.headers}
                     reply = got.get_json(silent=True)
                     self.check(route, who, got.status_code, headers, reply)
+
+    def path_of(self, route, env):
+        path = route.path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "1")
+        return path.replace("<snapshot_id>", "0" * 16)
 
     def check(self, route, who, status, headers, reply):
         expected = verdict(route, who)
@@ -441,125 +293,3 @@ class Clients(Guarded):
 
 
 UNAUTHORIZED = (401, "unauthorized")
-
-
-class Watchers(Guarded):
-    def test_see_everything(self):
-        env = self.create("FrozenLake-v1", render_mode="ansi")
-        self.ask("its user", "POST", f"{env}/reset/", {})
-        self.assertIn(env[-8:], self.ask("a watcher", "GET", "/v1/envs/")[2]["all_envs"])
-        self.assertEqual(self.ask("a watcher", "GET", env)[2]["env_id"], "FrozenLake-v1")
-        self.assertIn(b"S", self.ask("a watcher", "GET", f"{env}/render/")[2])
-        self.assertIn("entries", self.ask("a watcher", "GET", "/v1/scoreboard/")[2])
-
-    def test_leave_no_trace(self):
-        env = self.create("AccessCurious-v0")
-        self.ask("its user", "POST", f"{env}/reset/", {})
-        before = self.ask("its user", "GET", env)[2]
-        self.assertEqual(self.ask("a watcher", "GET", f"{env}/render/")[0], 400)
-        self.ask("a watcher", "GET", f"{env}/observation_space/")
-        self.assertEqual(self.ask("its user", "GET", env)[2], before)
-        self.assertEqual(self.ask("its user", "GET", f"{env}/render/")[0], 400)
-        self.assertEqual(
-            self.ask("its user", "GET", env)[2]["last_error"]["code"], "not_renderable"
-        )
-
-    def test_keep_nothing_alive(self):
-        env = self.create("FrozenLake-v1", render_mode="ansi", lease_s=0.5)
-        self.ask("its user", "POST", f"{env}/reset/", {})
-        seen = set()
-
-        def is_over():
-            for path in (env, f"{env}/render/"):
-                _, _, reply = self.ask("a watcher", "GET", path)
-                code = reply.get("code", "") if isinstance(reply, dict) else ""
-                seen.add(code)
-            return code == "evicted"
-
-        eventually(is_over)
-        self.assertLessEqual(seen, {"", "busy", "evicted"})
-
-
-class Leases(unittest.TestCase):
-    """With clocks that stand still until they are told."""
-
-    lease_s = 100.0
-
-    def setUp(self):
-        self.now, self.wall = 5000.0, 1e9
-        self.service = Service(
-            Settings(shutdown_timeout_s=1), clock=lambda: self.wall, monotonic=lambda: self.now
-        )
-        self.addCleanup(self.service.close_all)
-        terms = Terms(lease_s=self.lease_s)
-        self.one = self.service.create(Recipe("FrozenLake-v1"), terms=terms).instance_id
-        self.service.reset(self.one)
-
-    def later(self, seconds):
-        self.now, self.wall = self.now + seconds, self.wall + seconds
-        return self.service.reaper.sweep()
-
-    @params("describe", "render", "action_space", "observation_space")
-    def test_are_not_renewed(self, verb):
-        self.later(self.lease_s - 1)
-        with watching():
-            getattr(self.service, verb)(self.one)
-        self.assertEqual(self.service._registry.find(self.one).last_used, 1e9)
-        self.later(1)
-        self.assertEqual(self.service.instances(), {})
-
-    def test_nor_is_one_that_is_watched_in_this_moment(self):
-        with watching(), self.service.lease(self.one):
-            self.now += self.lease_s
-            looked = threading.Thread(target=lambda: self.left.append(self.later(0)))
-            self.left = []
-            looked.start()
-            looked.join()
-            self.assertEqual(self.left, [AGAIN_S])
-        with watching(), self.assertRaisesRegex(Busy, "about to end"):
-            self.service.render(self.one)
-        self.later(0)
-        with watching(), self.assertRaises(Evicted):
-            self.service.render(self.one)
-
-    def test_a_call_afterwards_renews(self):
-        self.later(self.lease_s - 1)
-        with watching():
-            self.service.render(self.one)
-        self.service.render(self.one)
-        self.later(self.lease_s - 1)
-        self.assertIn(self.one, self.service.instances())
-
-    def test_watchers_who_wait_leave_room(self):
-        instance = self.service._registry.find(self.one)
-        seen, threads = [], []
-
-        def watch():
-            with watching():
-                seen.append(self.service.action_space(self.one))
-
-        def act():
-            seen.append(self.service.step(self.one, 1))
-
-        with self.service.lease(self.one):
-            for job, waiting in [(watch, n + 1) for n in range(MOST_WATCHING)] + [
-                (act, MOST_WATCHING + 1)
-            ]:
-                threads.append(threading.Thread(target=job))
-                threads[-1].start()
-                eventually(lambda count=waiting: instance.waiting == count)
-            refused = []
-
-            def one_more():
-                try:
-                    watch()
-                except Busy as error:
-                    refused.append(error)
-
-            threads.append(threading.Thread(target=one_more))
-            threads[-1].start()
-            threads[-1].join()
-            self.assertEqual(len(refused), 1)
-        for thread in threads:
-            thread.join()
-        self.assertEqual(len(seen), MOST_WATCHING + 1)

@@ -1,167 +1,20 @@
 """What a web page can't do to a server that its reader's browser can reach, and how one may."""
 
-import atexit
 import socket
 import unittest
-from functools import lru_cache
 
 from nose2.tools import params
 
 from gym_http.errors import ForeignOrigin
 from gym_http.settings import Settings
-from gym_http.web.access import MOST_REMEMBERED, Access
+from gym_http.web.access import Access
+from gym_http.web.app import create_app
 from gym_http.web.exchange import Route
-from gym_http.web.hosts import Hosts
-from tests.support import ServerCase, ServerProcess, create, exchange, get, post, read_reply
-
-EVIL, FRIEND = "https://evil.example", "https://friend.example:8443"
-CORS = "access-control-"
+from tests.support import create, exchange, get, read_reply
+from tests.web_pages import CORS, EVIL, FRIEND, PageCase, ask, friendly_server
 
 
-@lru_cache(maxsize=None)
-def friendly_server():
-    """Which lets in a few, from anywhere."""
-    flags = ["-l", "0.0.0.0", "--insecure", "--allow-host", "gym.example.org", "--allow-host"]
-    flags += [".lab.example", "--cors-origin", FRIEND, "--cors-origin", "http://other.example"]
-    server = ServerProcess(*flags)
-    server.address = ("127.0.0.1", server.address[1])
-    atexit.register(server.stop)
-    return server
-
-
-def ask(server, method="GET", path="/v1/envs/", host="localhost", **headers):
-    """(status, headers, the error's code or None). headers: Sec_Fetch_Site="none", say."""
-    lines = [f"{method} {path} HTTP/1.1", "Connection: close"]
-    lines += [] if host is None else [f"Host: {host}"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    raw = "\r\n".join((*lines, "", "")).encode("latin-1")
-    if method == "HEAD":
-        with socket.create_connection(server.address, timeout=30) as connection:
-            connection.sendall(raw)
-            return int(connection.recv(12).split()[1]), {}, None
-    status, told, body = exchange(server.address, raw)
-    code = body.split(b'"code":"')[1].split(b'"')[0].decode() if b'"code":"' in body else None
-    return status, told, code
-
-
-class Case(ServerCase):
-    def assertRefused(self, got, code):
-        status, headers, its_code = got
-        self.assertEqual((status, its_code), (403, code))
-        self.assertEqual([name for name in headers if name.startswith(CORS)], [])
-
-
-class HostHeader(Case):
-    @params(
-        None,
-        "",
-        "localhost",
-        "LocalHost:5000",
-        "localhost.:80",
-        "gym.localhost:5000",
-        "127.0.0.1",
-        "192.168.1.20:5000",
-        "127.1:5000",
-        "[::1]:5000",
-        "[fe80::1%25eth0]",
-        f"{socket.gethostname()}:5000",
-        f"{socket.gethostname().split('.')[0].upper()}.local",
-    )
-    def test_that_is_known(self, host):
-        self.assertEqual(ask(self.server, host=host)[0], 200)
-
-    @params(
-        "evil.example",
-        "evil.example:5000",
-        "localhost.evil.example",
-        "127.0.0.1.evil.example",
-        "evillocalhost",
-        "0x7f.1.evil.example",
-        ".localhost",
-        "localhost..",
-        "a..localhost",
-        "a" * 64 + ".localhost",
-        "a." * 150 + "localhost",
-        "local host",
-        "me@localhost",
-        "localhost@evil.example",
-        "localhost/",
-        "localhost:5000:80",
-        "localhost:http",
-        "localhost,localhost",
-        "evil.example\r\nHost: localhost",
-        "localhost\r\nHost: evil.example",
-        "localhost\r\nHost: localhost",
-        "::1",
-        "[::1",
-        "[1.2.3.4]",
-        "[evil.example]",
-        "[::1].evil.example",
-        "http://localhost",
-        "*",
-        "local",
-    )
-    def test_that_is_not(self, host):
-        self.assertRefused(ask(self.server, host=host), "unknown_host")
-        self.assertRefused(
-            ask(self.server, "POST", "/v1/envs/12345678/step/", host), "unknown_host"
-        )
-
-    def test_in_the_request_line(self):
-        status, _, body = exchange(
-            self.server.address, b"GET http://evil.example/v1/envs/ HTTP/1.1\r\n\r\n"
-        )
-        self.assertEqual(status, 403)
-        self.assertIn(b"evil.example", body)
-        self.assertIn(b"--allow-host", body)
-
-    @params("GET", "POST", "PUT", "OPTIONS", "HEAD")
-    def test_whatever_is_asked_for(self, method):
-        for path in ("/healthz", "/nothing", "/v1/envs/", "/v1/shutdown/"):
-            self.assertEqual(ask(self.server, method, path, host="evil.example")[0], 403)
-
-    def test_rebound(self):
-        """The page's own name leads here now: for its browser, this is its own server."""
-        env = create(self.server)
-        got = ask(
-            self.server, "POST", f"{env}/reset/", "evil.example:5000",
-            Origin="http://evil.example:5000", Sec_Fetch_Site="same-origin",
-        )  # fmt: skip
-        self.assertRefused(got, "unknown_host")
-        self.assertEqual(
-            post(self.server, f"{env}/step/", {"action": 1})[2]["code"], "reset_needed"
-        )
-
-    @params("gym.example.org:5000", "Gym.Example.org.", "a.lab.example", "a.b.lab.example:1")
-    def test_that_is_allowed(self, host):
-        self.assertEqual(ask(friendly_server(), host=host)[0], 200)
-        self.assertRefused(ask(self.server, host=host), "unknown_host")
-
-    @params("example.org", "a.gym.example.org", "lab.example", "evillab.example")
-    def test_that_is_not_under_it(self, host):
-        self.assertRefused(ask(friendly_server(), host=host), "unknown_host")
-
-    def test_any(self):
-        hosts = Hosts(["*"], "127.0.0.1")
-        self.assertTrue(hosts.knows("evil.example:5000"))
-        self.assertFalse(hosts.knows("me@evil.example"))
-
-    def test_the_one_listened_on(self):
-        self.assertTrue(Hosts([], "gym.example.org").knows("gym.example.org:5000"))
-
-    @params("", "http://a", "a:80", "*.example.org", "a b", "a.", "..a", "bücher.example")
-    def test_that_cannot_be_allowed(self, name):
-        with self.assertRaisesRegex(ValueError, "--allow-host"):
-            Access(Settings(allowed_hosts=(name,)))
-
-    def test_not_all_are_remembered(self):
-        access = Access(Settings())
-        for number in range(2 * MOST_REMEMBERED):
-            access.check({"HTTP_HOST": f"{number}.localhost", "REQUEST_METHOD": "GET"}, None)
-        self.assertEqual(len(access._good_hosts), MOST_REMEMBERED)
-
-
-class Origins(Case):
+class Origins(PageCase):
     def here(self, scheme="http"):
         return f"{scheme}://localhost:5000"
 
@@ -205,9 +58,7 @@ class Origins(Case):
             self.assertRefused(got, "foreign_origin")
         got = ask(self.server, "HEAD", env, "localhost:5000", Origin=origin)
         self.assertEqual(got[0], 403)
-        self.assertEqual(
-            post(self.server, f"{env}/step/", {"action": 1})[2]["code"], "reset_needed"
-        )
+        self.assertNotReset(env)
 
     def test_a_form(self):
         """It can say text/plain, which `shutdown`, say, doesn't mind."""
@@ -242,7 +93,7 @@ class Origins(Case):
         self.assertIn(EVIL.encode(), body)
 
 
-class Fetched(Case):
+class Fetched(PageCase):
     """What pages make browsers ask for without an Origin: pictures, scripts, links."""
 
     @params("cross-site", "same-site", "anything", "none,none")
@@ -283,7 +134,7 @@ class Fetched(Case):
             access.check(visit, Route("GET", "/none/", print, "text/html"))
 
 
-class Cors(Case):
+class Cors(PageCase):
     def setUp(self):
         super().setUp()
         self.server = friendly_server()
@@ -395,8 +246,6 @@ class OnTheAppAlone(unittest.TestCase):
     """As users test and deploy it, without the server in front."""
 
     def test_the_same(self):
-        from gym_http.web.app import create_app
-
         client = create_app(Settings(cors_origins=(FRIEND,))).test_client()
         for headers, code in (
             ({"Host": "evil.example"}, "unknown_host"),
