@@ -12,6 +12,7 @@ from gym_http.settings import Settings
 from gym_http.web.app import create_app
 from gym_http.web.routes import ROUTES
 from gym_http_client import Client, ServerError
+from tests.client_peer import Peer, PeerCase, reply
 from tests.guarded import READ_TOKEN, SENT, TOKEN, Guarded
 from tests.support import ROOT, read_reply, request
 
@@ -146,10 +147,11 @@ class Headers(Guarded):
     def statuses(self, line):
         """Of a call that Flask answers and of one that it doesn't."""
         env = self.create()
-        got = set()
-        for method, path in (("GET", env), ("POST", f"{env}/reset/")):
-            got.add(request(self.server, method, path, headers=line)[0])
-        return got
+        answers = (
+            request(self.server, "GET", env, headers=line),
+            request(self.server, "POST", f"{env}/reset/", b"", headers=line),
+        )
+        return {status for status, _, _ in answers}
 
     def test_in_a_query_it_is_none(self):
         self.assertEqual(self.ask("nobody", "GET", f"/v1/envs/?token={TOKEN}")[0], 401)
@@ -290,6 +292,28 @@ class Clients(Guarded):
                 command + more, capture_output=True, text=True, timeout=60, env=environ
             )
             self.assertEqual(ended.returncode, code, ended.stderr)
+
+
+class Redirects(PeerCase):
+    """A token is for the server that it was given for."""
+
+    @params("short", "ordinary")
+    def test_to_another_server(self, way):
+        other = Peer()
+        self.addCleanup(other.close)
+        client = self.client_of(self.peer.url, way, token=TOKEN)
+        far, near = (
+            reply(b"", "307 Temporary Redirect", [f"Location: {base}/v1/envs/there/step/"])
+            for base in (other.url, "")
+        )
+        self.peer.scripts = {"far": [far], "near": [near]}
+        client.env_step("far", 1)
+        client.env_step("near", 1)
+        self.assertEqual(len(self.peer.seen), 3)
+        for _, _, headers, _ in self.peer.seen:
+            self.assertEqual(headers["authorization"], f"Bearer {TOKEN}")
+        ((_, _, headers, _),) = other.seen
+        self.assertNotIn("authorization", headers)
 
 
 UNAUTHORIZED = (401, "unauthorized")

@@ -34,6 +34,7 @@ def ask(
     """(status, headers, the error's code or None). headers: Sec_Fetch_Site="none", say."""
     lines = [f"{method} {path} HTTP/1.1", "Connection: close"]
     lines += [] if host is None else [f"Host: {host}"]
+    lines += ["Content-Length: 0"] if method == "POST" else []  # without, Flask would answer all
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     raw = "\r\n".join((*lines, "", "")).encode("latin-1")
     if method == "HEAD":
