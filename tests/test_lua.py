@@ -12,11 +12,13 @@ import threading
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
+from unittest import mock
 
 from nose2.tools import params
 
 import example_agent
 from gym_http_client import Client
+from tests.guarded import TOKEN, guarded_server
 from tests.support import ROOT, ServerProcess, shared_server
 
 BINDING = ROOT / "binding-lua"
@@ -111,6 +113,21 @@ class Calls(LuaTest):
         self.assertIn("failed: ", done.stderr)
 
 
+class Tokens(LuaTest):
+    @params(*LUAS)
+    def test_which_is_sent(self, lua):
+        """By a client without an option, with one, with an empty one, and with one that is none."""
+        self.need(lua, "dkjson")
+        program = PREAMBLE + TOKENS % (TOKEN, guarded_server().url)
+        for variable, codes in (
+            (TOKEN, "works works unauthorized bad_value"),
+            ("another", "unauthorized works unauthorized bad_value"),
+            ("", "unauthorized works unauthorized bad_value"),
+        ):
+            with mock.patch.dict(os.environ, {"GYM_HTTP_TOKEN": variable}):
+                self.assertEqual(self.output(lua, "-e", program).split(), codes.split())
+
+
 class Readme(LuaTest):
     @params(*LUAS)
     def test_its_programs_run(self, lua):
@@ -176,6 +193,16 @@ class ExampleAgent(LuaTest):
                 self.assertEqual((done.returncode, done.stdout), (1, ""))
                 self.assertTrue(done.stderr.startswith(reason), done.stderr)
 
+
+TOKENS = """
+local gym = require("gym_http_client")
+for _, options in ipairs({ {}, { token = "%s" }, { token = "" }, { token = "a\\r\\nX: b" } }) do
+  options.json = "dkjson"
+  local client, _, code = gym.new("%s", options)
+  if client then _, _, code = client:env_list_all() end
+  print(code or "works")
+end
+"""
 
 TRAJECTORY = """
 local client = assert(require("gym_http_client").new("%s", { json = "%s" }))

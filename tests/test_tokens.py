@@ -110,7 +110,10 @@ class Listening(unittest.TestCase):
     @params(
         (["-l", "0.0.0.0"], "--token-file.*--token.*GYM_HTTP_TOKEN.*--insecure"),
         (["-l", "::", "--token", ""], "--token is empty"),
-        (["--allow-host", "http://a/"], "--allow-host 'http://a/'"),
+        (
+            ["--token", "short", "--allow-host", "http://a/"],
+            "WARNING .*--token has fewer than 16 characters.*--allow-host 'http://a/'",
+        ),
         (["--token", "a b"], "--token: expected"),
     )
     def test_it_does_not_start(self, flags, reason):
