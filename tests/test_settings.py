@@ -119,6 +119,7 @@ class Knobs(unittest.TestCase):
             if "os.environ" in path.read_text() or "getenv" in path.read_text()
         }
         # These write: that there is no screen (to SDL), how large stacks are (to Granian), that
-        # nobody is to be told of its use (to Ray), and no tokens.
+        # nobody is to be told of its use (to Ray), no tokens, and (to drivers) no proxy.
         writers = {"engines.py", "web/serve.py", "backends/ray_driver.py", "tokens.py"}
+        writers.add("fake_server/driving.py")
         self.assertLessEqual(readers, {f"gym_http/{writer}" for writer in writers})
