@@ -13,6 +13,7 @@ from gym_http import engines, importing, suppliers
 from gym_http.engines import Engine, engine
 from gym_http.errors import DependencyMissing, GymHTTPError, MalformedEnvId
 
+LONGEST_ID = 255  # characters; as long as a scoreboard's
 _SUCCESSOR = re.compile(r"Please use `([^`]+)` instead")
 
 
@@ -77,6 +78,8 @@ def find(env_id: str, engine_name: str | None, policy: Policy) -> tuple[Engine, 
     """(engine, spec, warning) for the id that was asked for; without an engine's name, of the one
     that has it. Raises MalformedEnvId, BadValue, DependencyMissing."""
     asked = env_id
+    if len(asked) > LONGEST_ID:
+        raise MalformedEnvId(asked, f"it is longer than {LONGEST_ID} characters")
     env_id = _import_module(asked, policy)
     first = engine(engine_name or "gymnasium")
     spec, warning, reason = _look_up(first, env_id, policy)

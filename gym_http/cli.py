@@ -125,8 +125,12 @@ def main() -> None:
 def serve(**options: Any) -> None:
     """Serve environments until Ctrl-C, SIGTERM or POST /v1/shutdown/."""
     settings = _settings(options)
-    from gym_http import logs
+    from gym_http import logs, roots
 
+    try:
+        roots.require(settings.data_roots)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     logs.start(settings.log_level, settings.log_format)
     settings = _guarded(settings)
     from gym_http import catalogue, engines

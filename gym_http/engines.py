@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 
 from gym_http import importing
-from gym_http.errors import BadValue, DependencyMissing
+from gym_http.errors import BadValue, DependencyMissing, shown
 
 # What an environment needs beside its engine, by where its code lives.
 _NEEDS = {
@@ -115,7 +115,7 @@ def engine(name: str) -> Engine:
     if found is not None:
         return found
     if name not in ENGINES:
-        raise BadValue(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
+        raise BadValue(f"engine must be one of {', '.join(ENGINES)}, got {shown(name)}")
     with importing.lock_of(name):
         if name not in _engines:
             _engines[name] = _make_engine(name)

@@ -28,6 +28,7 @@ _NOT_KWARGS = (
     "id",
     "disable_env_checker",
     "autoreset",
+    "autoreset_mode",
     "apply_api_compatibility",
     "num_envs",
     "vectorization_mode",
@@ -216,5 +217,5 @@ def _checked_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
         if name in _OWN_FIELDS:
             raise BadValue(f"give {name} beside kwargs, not in them")
         if name in _NOT_KWARGS:
-            raise BadValue(f"kwargs may not set {name!r}")
+            raise BadValue(f"kwargs may not set {shown(name)}")
     return kwargs

@@ -3,6 +3,7 @@
     GymHTTPError
     ├── InvalidRequest        the caller can mend it: 4xx
     │   ├── InvalidJSON · InvalidMessagePack · MissingParameter · BadValue · BodyTooLarge
+    │   ├── UnsupportedEncoding
     │   ├── UnknownPath · MethodNotAllowed · RequestTimeout · HeadersTooLarge
     │   ├── Unauthorized
     │   ├── Forbidden ── ReadOnly · UnknownHost · ForeignOrigin · ForbiddenDirectory
@@ -22,13 +23,42 @@ by `docs/protocol.md`; what more there is to say goes into `detail`, which trave
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
+
+LONGEST = 4000  # characters of a message, and of a detail
 
 
 def shown(value: object, limit: int = 80) -> str:
     """`repr(value)`, cut: what a caller sent may be of any size."""
-    text = repr(value)
+    text = repr(_first_of(value, [limit]))
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _first_of(value: Any, left: list[int]) -> Any:
+    """So much of a plain value that its repr is as long as [characters left], or a bit longer;
+    the repr of all of it may take seconds."""
+    left[0] -= 1
+    if isinstance(value, (str, bytes)):
+        value = value[: max(left[0], 0) + 2]
+        left[0] -= len(value)
+    elif type(value) is list:
+        return [_first_of(one, left) for one in _while_any(value, left)]
+    elif type(value) is dict:
+        return {
+            _first_of(key, left): _first_of(value[key], left) for key in _while_any(value, left)
+        }
+    elif type(value) is int and value.bit_length() > 10_000:  # Python writes no longer ones
+        return "an integer of thousands of digits"
+    return value
+
+
+def _while_any(many: Any, left: list[int]) -> Any:
+    """The first few, one more than there is room for."""
+    for one in islice(many, max(left[0], 0) + 1):
+        yield one
+        if left[0] < 0:
+            return
 
 
 class GymHTTPError(Exception):
@@ -40,7 +70,11 @@ class GymHTTPError(Exception):
     fatal = False  # whether the instance has ended by it
 
     def __init__(self, message: str, *, detail: str | None = None, **facts: Any) -> None:
-        message = message.encode("utf-8", "replace").decode()  # an environment's words, perhaps
+        if len(message) > LONGEST:  # an environment's words, perhaps
+            message = message[: LONGEST - 1] + "…"
+        if detail is not None and len(detail) > LONGEST:
+            detail = detail[: LONGEST - 1] + "…"
+        message = message.encode("utf-8", "replace").decode()
         super().__init__(message)
         self.message = message
         self.detail = detail
@@ -119,6 +153,13 @@ class BadValue(InvalidRequest):
 class BodyTooLarge(InvalidRequest):
     status = 413
     code = "body_too_large"
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body is compressed."""
+
+    status = 415
+    code = "unsupported_encoding"
 
 
 class UnknownPath(InvalidRequest):

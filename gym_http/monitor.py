@@ -28,7 +28,8 @@ def start(
 ) -> None:
     """Record every episode from the next reset on. film: which episodes to film.
 
-    Raises BadDirectory, RecordingExists, RecordingOpen, NotRenderable, DependencyMissing.
+    directory: as `roots` admitted it. Raises BadDirectory, RecordingExists, RecordingOpen,
+    NotRenderable, DependencyMissing.
     """
     if film is not never:
         require_encoder(instance.facts.render_mode)

@@ -17,11 +17,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gym_http import __version__, catalogue, keeping, monitor, playing, reviving, spaces
+from gym_http import __version__, catalogue, keeping, kwargs, monitor, playing, reviving, spaces
 from gym_http.blame import environments_own_code
 from gym_http.catalogue import Registered
 from gym_http.ending import close_all, close_quietly, condemn, end, end_recording
@@ -37,6 +38,7 @@ from gym_http.recording import reader
 from gym_http.recording.recorder import never
 from gym_http.registry import Lease, Registry
 from gym_http.rollout import rollout
+from gym_http.roots import Roots
 from gym_http.scoreboard.score import score
 from gym_http.scoreboard.store import Scoreboard
 from gym_http.settings import Settings
@@ -73,7 +75,8 @@ class Service:
         self._metrics = Metrics(self._registry)
         self.reaper = Reaper(self._registry)
         self._scoreboard = Scoreboard(self._settings.data_dir)
-        self._snapshots = Snapshots(self._settings.max_snapshots)
+        self._snapshots = Snapshots(self._settings.max_snapshots, self._settings.max_snapshot_bytes)
+        self._roots = Roots(self._settings.data_roots)
         self._trials = Trials(self._policy, self._settings)
         self._closing = threading.Lock()
         self._ending = threading.Event()
@@ -119,6 +122,7 @@ class Service:
     ) -> Created:
         settings, policy, now = self._settings, self._policy, self._clock()
         terms = (terms or Terms()).settled(settings)
+        recipe = replace(recipe, kwargs=kwargs.checked(recipe.kwargs, self._roots))
         with self._registry.places.one() as place:
             instance = make_instance(recipe, seed, terms, policy, settings, now, kept)
             reviving.prepare(instance, policy, settings, self._registry)
@@ -273,9 +277,10 @@ class Service:
     ) -> None:
         """Record every episode from the next reset on (docs/recordings.md).
 
-        film: which episodes to film. Raises UnknownInstance, BadDirectory, RecordingExists,
-        RecordingOpen, DependencyMissing.
+        film: which episodes to film. Raises UnknownInstance, ForbiddenDirectory, BadDirectory,
+        RecordingExists, RecordingOpen, DependencyMissing.
         """
+        directory = self._roots.admitted(directory)
         with self._registry.lease(instance_id) as instance:
             monitor.start(instance, directory, film, clock=self._clock, force=force, resume=resume)
 
@@ -288,9 +293,9 @@ class Service:
         """Score the recordings in `directory` and keep the result on the scoreboard.
 
         api_key: names the uploader; only its hash is kept.
-        Raises BadDirectory, NoRecording, RecordingOpen, StorageFailed.
+        Raises ForbiddenDirectory, BadDirectory, NoRecording, RecordingOpen, StorageFailed.
         """
-        recording = reader.load(directory)
+        recording = reader.load(self._roots.admitted(directory))
         env_id = recording.env_info["env_id"]
         engine = str(recording.env_info.get("engine") or "gym")  # Gym's own files name none
         threshold, trials = catalogue.reward_threshold_and_trials(env_id, engine)

@@ -11,6 +11,9 @@ from gym_http.settings import BACKEND_NAMES, Settings
 
 # Where a late environment can be killed, it is; on "local" a limit costs a thread, and each step
 # the way to it, so that there is one only where somebody asks for it.
+MOST_RESOURCES, LONGEST_NAME = 32, 100
+LARGEST_RESOURCE = 2.0**53
+
 USUAL_TIMEOUT_S = {"local": 0.0, "process": 300.0, "ray": 300.0}
 
 
@@ -35,6 +38,7 @@ class Terms:
             raise BadValue(f"backend must be one of {names}, got {shown(backend)}")
         if self.resources and backend != "ray":
             raise BadValue(f"resources are for the backend 'ray', not for {backend!r}")
+        _check(self.resources)
         for name in ("step_timeout_s", "make_timeout_s", "lease_s"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= threading.TIMEOUT_MAX:  # nor NaN
@@ -46,6 +50,17 @@ class Terms:
             step_timeout_s=_first(self.step_timeout_s, settings.step_timeout_s, usual),
             make_timeout_s=_first(self.make_timeout_s, settings.make_timeout_s, usual),
         )
+
+
+def _check(resources: dict[str, Any]) -> None:
+    """Raises BadValue."""
+    if len(resources) > MOST_RESOURCES:
+        raise BadValue(f"resources: at most {MOST_RESOURCES}, got {len(resources)}")
+    for name, value in resources.items():
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise BadValue(f"resources: {shown(name)} is no resource's name")
+        if not isinstance(value, (int, float)) or not 0 <= value < LARGEST_RESOURCE:  # nor NaN
+            raise BadValue(f"resources.{name}: expected a number from 0, got {shown(value)}")
 
 
 def _first(*values: float | None) -> float | None:

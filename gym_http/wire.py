@@ -18,13 +18,12 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from gym_http import pixels
+from gym_http import counting, pixels
 from gym_http.errors import BadValue, InvalidJSON, InvalidMessagePack, shown
 
 JSON_INFINITY = 1e100
 DEEPEST = 200  # levels of a request; an action nests as its space does
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DTYPE = re.compile(r"[<>|=]?(?:b1|[iu][1248]|f[248])")
 _ARRAY = {"dtype", "shape", "data"}
 _PLAIN = {bool, int, float, str, type(None)}
@@ -43,7 +42,12 @@ _msgpack = msgspec.msgpack.Decoder()
 
 def from_json(body: bytes) -> Any:
     """The JSON value in `body`. Raises InvalidJSON, also for NaN, 1e400 and endless nesting."""
-    if body.count(b"[") + body.count(b"{") > DEEPEST and _depth(body) > DEEPEST:
+    too_many = counting.too_many_in_json(body)
+    if too_many is not None:
+        raise InvalidJSON(too_many)
+    # Before anything recurses into it: since Python 3.12 the decoder's recursion outgrows a
+    # thread's stack before Python's own limit stops it.
+    if body.count(b"[") + body.count(b"{") > DEEPEST and counting.depth_of_json(body) > DEEPEST:
         raise InvalidJSON(f"the body is nested more than {DEEPEST} levels deep")
     try:
         return _json.decode(body)
@@ -51,19 +55,11 @@ def from_json(body: bytes) -> Any:
         raise InvalidJSON(str(error)) from error
 
 
-def _depth(body: bytes) -> int:
-    """How deep `body` nests, before anything recurses into it: since Python 3.12 the decoder's
-    recursion outgrows a thread's stack before Python's own limit stops it."""
-    outside = np.frombuffer(_STRING.sub(b"", body), np.uint8)
-    opened = (outside == ord("[")) | (outside == ord("{"))
-    closed = (outside == ord("]")) | (outside == ord("}"))
-    levels = np.cumsum(opened.astype(np.int32) - closed)
-    return int(levels.max(initial=0))
-
-
 def struct_from_json(body: bytes, kind: type[Struct]) -> Struct | None:
-    """The `kind` that `body` is, in one go; None where it is none, or may be nested too deep."""
+    """The `kind` that `body` is, in one go; None where it is none, or may hold too much."""
     if len(body) > DEEPEST and body.count(b"[") + body.count(b"{") > DEEPEST:
+        return None
+    if len(body) > counting.LARGE:
         return None
     try:
         return _decoder(kind).decode(body)
@@ -139,6 +135,9 @@ def from_msgpack(body: bytes | bytearray) -> Any:
 
     Raises InvalidMessagePack. Nothing is allocated by a size that the body only claims.
     """
+    too_many = counting.too_many_in_msgpack(body)
+    if too_many is not None:
+        raise InvalidMessagePack(too_many)
     try:
         return _checked(_msgpack.decode(body), 0)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:

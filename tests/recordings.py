@@ -19,7 +19,7 @@ class Recordings(unittest.TestCase):
     def setUp(self):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
-        self.directory = Path(temporary.name) / "new" / "recording"
+        self.directory = Path(temporary.name).resolve() / "new" / "recording"
         self.now = 0.0
 
     def clock(self):

@@ -149,9 +149,10 @@ class OnAnInstance(BadInput):
         ("directory", 5, "bad_value"),
         ("directory", None, "missing_parameter"),
         ("directory", "a\0b", "bad_directory"),
-        ("directory", "/dev/null/x", "bad_directory"),
-        ("directory", "/proc/x", "bad_directory"),
-        ("directory", "x" * 5000, "bad_directory"),
+        ("directory", "/dev/null/x", "forbidden_directory", 403),
+        ("directory", "log/x", "bad_directory"),
+        ("directory", "x" * 5000, "bad_value"),
+        ("directory", "x" * 300, "bad_directory"),
         ("force", "yes", "bad_value"),
         ("resume", 1, "bad_value"),
         ("video_callable", 0, "bad_value"),
@@ -160,9 +161,9 @@ class OnAnInstance(BadInput):
         ("video_callable", "always", "bad_value"),
         ("video_callable", {}, "bad_value"),
     )
-    def test_monitor(self, name, value, code):
+    def test_monitor(self, name, value, code, status=400):
         body = {"directory": str(self.server.home / "unused"), name: value}
-        self.refused(post(self.server, f"{self.env}/monitor/start/", body), code)
+        self.refused(post(self.server, f"{self.env}/monitor/start/", body), code, status)
         self.assertIsNone(get(self.server, self.env)[2]["monitor"])
         self.assertFalse((self.server.home / "unused").exists())
 
@@ -215,16 +216,20 @@ class Upload(BadInput):
         ({"training_dir": "/tmp"}, "missing_parameter"),
         ({"training_dir": 5, "api_key": "k"}, "bad_value"),
         ({"training_dir": "/tmp", "api_key": 5}, "bad_value"),
-        ({"training_dir": "/no/such/directory", "api_key": "k"}, "bad_directory"),
+        ({"training_dir": "/no/such/directory", "api_key": "k"}, "forbidden_directory", 403),
+        ({"training_dir": "no/such/directory", "api_key": "k"}, "bad_directory"),
         ({"training_dir": "a\0b", "api_key": "k"}, "bad_directory"),
-        ({"training_dir": "x" * 5000, "api_key": "k"}, "bad_directory"),
-        ({"training_dir": "/dev/null", "api_key": "k"}, "bad_directory"),
-        ({"training_dir": "/usr", "api_key": "k"}, "no_recording"),
-        ({"training_dir": "/usr", "api_key": "k", "algorithm_id": "x" * 256}, "bad_value"),
-        ({"training_dir": "/usr", "api_key": "k", "algorithm_id": 5}, "bad_value"),
+        ({"training_dir": "x" * 5000, "api_key": "k"}, "bad_value"),
+        ({"training_dir": "log", "api_key": "k"}, "bad_directory"),
+        ({"training_dir": "data", "api_key": "k"}, "bad_directory"),
+        ({"training_dir": ".", "api_key": "k"}, "no_recording"),
+        ({"training_dir": ".", "api_key": "k", "algorithm_id": "x" * 256}, "bad_value"),
+        ({"training_dir": ".", "api_key": "k", "algorithm_id": "\0"}, "bad_value"),
+        ({"training_dir": ".", "api_key": "k", "algorithm_id": 5}, "bad_value"),
+        ({"training_dir": ".", "api_key": "x" * 1025}, "bad_value"),
     )
-    def test_values(self, body, code):
-        self.refused(post(self.server, "/v1/upload/", body), code)
+    def test_values(self, body, code, status=400):
+        self.refused(post(self.server, "/v1/upload/", body), code, status)
 
     def test_a_monitor_still_open(self):
         env = create(self.server, "CustomOdd-v0")

@@ -91,20 +91,20 @@ class ForceAndResume(Recordings):
         recorder = self.recorder()
         self.play(recorder, 2)
         recorder.close()
-        others = [self.directory / name for name in ("notes.txt", "openaigymnastics.txt", "x.mp4")]
+        others = [self.directory / name for name in ("notes.txt", "openaigym.notes.txt", "x.mp4")]
         for path in others:
             path.write_text("mine")
         outside = self.directory.parent / "outside"
         outside.write_text("mine")
-        (self.directory / "openaigym.link").symlink_to(outside)
-        (self.directory / "openaigym.dir").mkdir()
+        files.video_path(self.directory, "0.1", 0, ".mp4").symlink_to(outside)
+        files.manifest_path(self.directory, "0.2").mkdir()
         recorder = self.recorder(force=True)
         self.play(recorder, 7)
         recorder.close()
         self.assertEqual(self.content("*.stats.json")["episode_lengths"], [7])
         self.assertEqual([path.read_text() for path in [*others, outside]], ["mine"] * 4)
-        self.assertTrue((self.directory / "openaigym.dir").is_dir())
-        self.assertFalse((self.directory / "openaigym.link").exists())
+        self.assertTrue(files.manifest_path(self.directory, "0.2").is_dir())
+        self.assertFalse(files.video_path(self.directory, "0.1", 0, ".mp4").is_symlink())
 
     def test_resume_adds(self):
         for length in (2, 4):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+Length = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]  # of an episode, in steps
 
 
 class Stats(msgspec.Struct):
@@ -13,7 +15,7 @@ class Stats(msgspec.Struct):
 
     initial_reset_timestamp: float | None = None  # epoch seconds
     timestamps: list[float] = []
-    episode_lengths: list[int] = []
+    episode_lengths: list[Length] = []
     episode_rewards: list[float] = []
     episode_types: list[str] = []
 

@@ -15,15 +15,18 @@ import errno
 import json
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gym_http.recording import files
-from gym_http.recording.form import Manifest, Stats
+from gym_http.recording import files, opening
+from gym_http.recording.form import Length, Manifest, Stats
 
 log = logging.getLogger(__name__)
+
+LONGEST_LINE = 1024 * 1024  # bytes; our own have a few hundred
 
 
 class Journal:
@@ -75,10 +78,12 @@ def read(path: Path) -> tuple[Stats, Manifest]:
     kill is the last, and whatever else befell one, the others still hold."""
     stats = Stats()
     manifest = Manifest(stats=files.stats_path(path.parent, files.infix_of(path)).name)
-    for text in path.read_bytes().split(b"\n")[:-1]:  # what follows the last newline is torn
+    for text in _lines(path):
         try:
+            if len(text) > LONGEST_LINE:
+                raise ValueError(f"it has {len(text)} bytes")
             line = msgspec.convert(json.loads(text), _Line)
-        except (ValueError, msgspec.ValidationError, RecursionError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             log.warning("%s: a line can't be read: %s", path.name, error)
             continue
         if line.kind == "start":
@@ -95,11 +100,18 @@ def read(path: Path) -> tuple[Stats, Manifest]:
     return stats, manifest
 
 
+def _lines(path: Path) -> Iterator[bytes]:
+    with os.fdopen(opening.opened(path), "rb") as file:
+        for text in file:
+            if text.endswith(b"\n"):  # else it is torn
+                yield text
+
+
 class _Line(msgspec.Struct):
     kind: str
     env_info: dict[str, Any] = {}
     timestamp: float = 0.0
-    length: int = 0
+    length: Length = 0
     reward: float = 0.0
     type: str = "t"
     video: str = ""
@@ -118,7 +130,7 @@ def fold(path: Path) -> None:
 
 def is_open(path: Path) -> bool:
     """Whether some process still writes this journal. The caller holds the directory."""
-    fd = os.open(path, os.O_RDONLY)
+    fd = opening.opened(path)
     try:
         return not files.lock(fd)
     finally:

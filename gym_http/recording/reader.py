@@ -11,10 +11,13 @@ from typing import Any
 import msgspec
 
 from gym_http.errors import BadDirectory, NoRecording, RecordingOpen
-from gym_http.recording import files, journal
+from gym_http.recording import files, journal, opening
 from gym_http.recording.form import Manifest, Stats
 
 log = logging.getLogger(__name__)
+
+LONGEST_ENV_ID, LONGEST_ENGINE = 255, 12  # as the scoreboard has room
+MOST_CONTAINERS = 1_000_000  # lists and objects of a file, of which an empty one takes 60 bytes
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,11 @@ def load(directory: Path) -> Recording:
     Only complete episodes count. Recordings that a killed server left are folded first.
     """
     try:
-        if not directory.is_dir():
-            raise BadDirectory(f"there is no directory {directory}")
         with files.held(directory):
+            files.require_readable(directory)
             sources = _sources(directory)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadDirectory(f"there is no directory {directory}") from error
     except OSError as error:
         raise BadDirectory(f"{directory} can't be read: {error.strerror}") from error
     if not sources:
@@ -74,8 +78,8 @@ def _read_all(directory: Path) -> list[tuple[Stats, Manifest]]:
         try:
             manifest = _checked(path, Manifest)
             stats = _checked(directory / Path(manifest.stats).name, Stats)
-        except (OSError, ValueError, msgspec.ValidationError, RecursionError) as error:
-            raise NoRecording(f"{path.name} can't be read: {error}") from error
+        except (OSError, ValueError, OverflowError, RecursionError) as error:
+            raise NoRecording(f"{path.name} can't be read: {_told(error)}") from error
         sources.append((_whole(stats, path), manifest))
     for path in journals:
         stats, manifest = journal.read(path)
@@ -85,9 +89,16 @@ def _read_all(directory: Path) -> list[tuple[Stats, Manifest]]:
 
 
 def _checked(path: Path, form: Any) -> Any:
-    """The JSON file as `form`. Raises OSError, ValueError, ValidationError, RecursionError. (Gym
-    writes NaN, so it's Python's reader.)"""
-    return msgspec.convert(json.loads(path.read_bytes()), form)
+    """The JSON file as `form`. Raises OSError, ValueError (as msgspec's is), OverflowError,
+    RecursionError. (Gym writes NaN, so it's Python's reader.)"""
+    text = opening.content(path)
+    if text.count(b"[") + text.count(b"{") > MOST_CONTAINERS:
+        raise ValueError(f"more than {MOST_CONTAINERS} lists and objects")
+    return msgspec.convert(json.loads(text), form)
+
+
+def _told(error: BaseException) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _whole(stats: Stats, path: Path) -> Stats:
@@ -106,8 +117,10 @@ def _merge(directory: Path, sources: list[tuple[Stats, Manifest]]) -> Recording:
     env_info = sources[0][1].env_info
     if any(manifest.env_info != env_info for _, manifest in sources):
         raise NoRecording(f"the recordings in {directory} are of different environments")
-    if not isinstance(env_info.get("env_id"), str):
-        raise NoRecording(f"the recordings in {directory} don't say of which environment")
+    names = env_info.get("env_id"), env_info.get("engine") or "gym"  # Gym's own files name none
+    for name, longest in zip(names, (LONGEST_ENV_ID, LONGEST_ENGINE), strict=True):
+        if not isinstance(name, str) or not 0 < len(name) <= longest or not name.isprintable():
+            raise NoRecording(f"the recordings in {directory} don't say of which environment")
     episodes = []
     for number, (stats, _) in enumerate(sources):
         columns = (

@@ -81,8 +81,7 @@ class Recorder:
         self._shot: Sequence[Any] | None = None  # what the environments show now
         self._failure: OSError | None = None
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            with files.held(directory):
+            with files.held(directory, make=True):
                 _make_room(directory, subject.env_info, force=force, resume=resume)
                 self._infix = files.new_infix(directory)
                 self._journal = journal.Journal(directory, self._infix, subject.env_info)

@@ -19,7 +19,7 @@ import numpy as np
 
 from gym_http import importing
 from gym_http.errors import DependencyMissing
-from gym_http.recording import files
+from gym_http.recording import files, opening
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class _Mp4:
         self._whole = path(".mp4")
         self._part = path(".mp4.part")
         self._av = av
+        os.close(opening.made(self._part))  # so that PyAV finds a file of ours, and no one's link
         self._container = av.open(
             str(self._part), "w", format="mp4", options={"movflags": "faststart"}
         )

@@ -23,6 +23,7 @@ from gym_http.spaces import batches
 from gym_http.wire import from_msgpack, to_msgpack
 
 FORMAT, VERSION = "gym-http-snapshot", 1
+MOST_S = 300.0  # that a client's steps may take, also where nothing else ends a making that is late
 _LARGEST_SEED = 2**63 - 1
 _DIGEST_LENGTH = 64
 
@@ -176,7 +177,7 @@ def _log(form: _Form, recipe: Recipe) -> Log:
         raise BadValue("snapshot.events: expected a reset first")
     if count > MOST_STEPS:
         raise BadValue(f"snapshot.events: {count} are more than {MOST_STEPS}")
-    return Log(None, events, form.digest)
+    return Log(None, events, form.digest, MOST_S)
 
 
 def _reset(where: str, told: Any, num_envs: int | None, *, first: bool) -> Reset:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -80,6 +81,7 @@ class Log:
     start: Captured | None
     events: list[Any]
     digest: str
+    most_s: float = math.inf  # that making the events again may take
 
 
 class History:
@@ -87,6 +89,7 @@ class History:
 
     __slots__ = (
         "_captured",
+        "_each",
         "_events",
         "_is_sized",
         "_is_whole",
@@ -101,6 +104,7 @@ class History:
 
     def __init__(self, action_space: Any = None) -> None:
         each = _OVERHEAD + (0 if action_space is None else batches.size_of(action_space))
+        self._each = each  # bytes of an action
         most = max(1, min(MOST_STEPS, MOST_BYTES // each))
         # One more than is kept says that there were too many.
         self._events: deque[Any] = deque(maxlen=most + 1)
@@ -181,8 +185,21 @@ class History:
                 other._latest[event.portable] = event
         other.note = other._noting()
         other._life, other._is_whole, other._start = self._life, self._is_whole, self._start
-        other._size, other.last = self._size, self.last
+        other._size, other._each, other.last = self._size, self._each, self.last
         return other
+
+    @property
+    def nbytes(self) -> int:
+        """About the bytes that it takes, of what it began with as well."""
+        resets = [event for event in self._latest.values() if event.random is not None]
+        began = 0 if self._start is None else len(self._start.data)
+        return (
+            began
+            + len(self._events) * self._each
+            + self._size
+            + sum(_bytes_in(event.random) for event in resets)
+            + _bytes_in(self.last)
+        )
 
     def take(self, log: Log) -> None:
         """Begin where the log ends. That it is of all since the environment was made is so here: it
@@ -266,6 +283,8 @@ def _begins(event: Any, portable: bool) -> bool:
 def _bytes_in(action: Any) -> int:
     if isinstance(action, np.ndarray):
         return action.nbytes
+    if isinstance(action, bytes):
+        return len(action)
     if isinstance(action, dict):
         return sum(map(_bytes_in, action.values()))
     if isinstance(action, (tuple, list)):

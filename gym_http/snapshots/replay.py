@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -52,7 +53,8 @@ def replay(log: Log, recipe: Recipe, policy: Policy, restore: Restore | None = N
         assert restore is not None
         made = restore(log.start, recipe, policy)
     try:
-        outcome = _play(made.env, decoded(log.events, made.env.action_space))
+        deadline = time.monotonic() + log.most_s
+        outcome = _play(made.env, decoded(log.events, made.env.action_space), deadline)
         if outcome is not None and _digest(made.env, *outcome) != log.digest:
             raise Unsupported(
                 "made again, its episode's steps led elsewhere, as with randomness of its own, a "
@@ -74,10 +76,13 @@ def begin(env: Any, reset: Reset) -> Any:
     return env.reset(seed=reset.seed, options=reset.options and {**reset.options})
 
 
-def _play(env: Any, events: Iterator[Any]) -> Any:
-    """What the last event brought: observation, and of a step, reward and ends."""
+def _play(env: Any, events: Iterator[Any], deadline: float) -> Any:
+    """What the last event brought: observation, and of a step, reward and ends. deadline: as
+    time.monotonic tells it. Raises Unsupported when it is over."""
     outcome: Any = None
     for event in events:
+        if time.monotonic() > deadline:
+            raise Unsupported("its episode's steps take too long to be made again")
         outcome = begin(env, event)[:1] if isinstance(event, Reset) else env.step(event)[:4]
     return outcome
 

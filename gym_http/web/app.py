@@ -168,6 +168,8 @@ def _read_body() -> None:
         request.environ["CONTENT_LENGTH"] = str(len(body))
     elif len(request.get_data()) < (request.content_length or 0):
         raise werkzeug.exceptions.BadRequest("the body ended before its Content-Length")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise werkzeug.exceptions.UnsupportedMediaType
 
 
 def _response(reply: Reply) -> flask.Response:
@@ -188,6 +190,11 @@ def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
     elif isinstance(error, werkzeug.exceptions.RequestEntityTooLarge):
         limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
         ours = errors.BodyTooLarge(f"the body is longer than {limit} bytes; see --max-body")
+    elif isinstance(error, werkzeug.exceptions.UnsupportedMediaType):
+        encoding = errors.shown(flask.request.headers.get("Content-Encoding", ""))
+        ours = errors.UnsupportedEncoding(
+            f"the body's Content-Encoding is {encoding}; bodies are taken as they are"
+        )
     elif error.code is not None and error.code >= 500:
         ours = unexpected(error)
     else:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Callable
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gym_http.errors import BadDirectory, BadValue, shown
+from gym_http.errors import BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
 from gym_http.sequence import Number
 from gym_http.web.schema import Flag, Numbered
@@ -20,7 +18,7 @@ from gym_http.wire import as_json
 
 LARGEST_SEED = 2**63 - 1
 LARGEST_NUMBER = 2**53  # what a double counts to, and so any client
-LONGEST_PATH = 4096  # what Linux takes
+MOST_SEEDS = 2**20
 
 
 def flag(value: Flag) -> bool:
@@ -43,6 +41,8 @@ def seed_of(value: Any) -> int | None:
 
 def seeds_of(value: Any) -> Any:
     """A seed, or a list of them with null for none. Raises BadValue."""
+    if isinstance(value, list) and len(value) > MOST_SEEDS:
+        raise BadValue(f"seed: {len(value)} are more than any environment takes")
     return [seed_of(seed) for seed in value] if isinstance(value, list) else seed_of(value)
 
 
@@ -65,15 +65,6 @@ def film_of(value: Any) -> Callable[[int], bool]:
         return gyms_schedule if flag(value) else never
     n = integer("video_callable", value, 1)
     return never if n is None else every(n)
-
-
-def directory_of(text: str) -> Path:
-    if "\0" in text or len(text) > LONGEST_PATH:
-        raise BadDirectory(f"{shown(text)} can't be a directory's name")
-    try:
-        return Path(os.path.abspath(os.path.expanduser(text)))
-    except OSError as error:  # no working directory to be relative to
-        raise BadDirectory(f"{shown(text)}: {error.strerror}") from error
 
 
 def time_of(epoch_s: float) -> str:

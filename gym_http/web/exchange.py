@@ -34,6 +34,8 @@ from gym_http.web.schema import Body, NothingReply, Numbered
 
 log = logging.getLogger(__name__)
 
+MOST_LISTED = 2**20  # elements of an array that stands for a list
+
 
 class Call(msgspec.Struct, frozen=True):
     """A request to a known route."""
@@ -121,7 +123,7 @@ def _once(route: Route, service: Service, call: Call, arguments: dict[str, Any])
             reply = _failure(error, route, service, call)
         is_refused = 400 <= reply.status < 500
         if not is_refused and not instance.closed:  # as by a failure that was its end
-            instance.sequence.keep(number, reply)
+            instance.sequence.keep(number, reply, len(reply.body))
         return reply
 
 
@@ -246,6 +248,8 @@ def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
         if isinstance(value, np.ndarray) and name not in kind.arrays:
             if value.ndim != 1:
                 raise BadValue(f"{name}: expected no array of shape {shown(value.shape)}")
+            if value.size > MOST_LISTED:
+                raise BadValue(f"{name}: an array of {value.size} is longer than any that is taken")
             provided[name] = value.tolist()  # seeds, say
     try:
         return msgspec.convert(provided, kind)

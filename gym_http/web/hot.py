@@ -42,7 +42,12 @@ class Front:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         get = environ.get
         known, length = _known(environ["PATH_INFO"]), get("CONTENT_LENGTH", "")
-        if known is None or not length.isdecimal() or len(length) > 18:  # in chunks, say
+        if (
+            known is None
+            or not length.isdecimal()  # in chunks, say
+            or len(length) > 18
+            or "HTTP_CONTENT_ENCODING" in environ
+        ):
             return self._app(environ, start_response)
         route, instance_id = known
         size = int(length)

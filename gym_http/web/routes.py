@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec import UNSET
@@ -16,7 +17,6 @@ from gym_http.tape import Plan
 from gym_http.terms import Terms
 from gym_http.web import schema
 from gym_http.web.arguments import (
-    directory_of,
     film_of,
     flag,
     integer,
@@ -252,7 +252,7 @@ def env_monitor_start(
     """Record the episodes from the next reset on."""
     service.monitor_start(
         instance_id,
-        directory_of(body.directory),
+        Path(body.directory),
         film_of(body.video_callable),
         force=flag(body.force),
         resume=flag(body.resume),
@@ -270,9 +270,9 @@ def env_monitor_close(service: Service, instance_id: str) -> schema.NothingReply
 @route("POST", "/v1/upload/", schema.NothingReply, body=schema.UploadBody)
 def upload(service: Service, body: schema.UploadBody) -> schema.NothingReply:
     """Score the recordings in a directory and put the result on the scoreboard."""
-    if len(body.algorithm_id or "") > 255:
-        raise BadValue("algorithm_id: at most 255 characters")
-    service.upload(directory_of(body.training_dir), body.api_key, body.algorithm_id)
+    if "\0" in (body.algorithm_id or ""):  # which databases don't take
+        raise BadValue("algorithm_id: it has a character that is none")
+    service.upload(Path(body.training_dir), body.api_key, body.algorithm_id)
     return schema.NothingReply()
 
 

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 Integer = int | float
 Flag = bool | Literal["true", "false"]
+Name = Annotated[str, msgspec.Meta(max_length=64)]  # of what there are a few of
 # RFC 3339, UTC. As text: MessagePack's own timestamps are an extension that few libraries read.
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
@@ -36,19 +37,19 @@ class CreateBody(Body):
 
     env_id: str | None = None
     seed: Integer | None = None
-    engine: str | None = None
+    engine: Name | None = None
     kwargs: dict[str, Any] | None = None
-    render_mode: str | None = None
+    render_mode: Name | None = None
     max_episode_steps: Integer | None = None
     num_envs: Integer | None = None
-    vectorization: str | None = None
-    autoreset: str | None = None
-    backend: str | None = None
+    vectorization: Name | None = None
+    autoreset: Name | None = None
+    backend: Name | None = None
     resources: dict[str, float] | list[Any] | None = None
     step_timeout_s: float | None = None
     make_timeout_s: float | None = None
     lease_s: float | None = None
-    snapshot_id: str | None = None
+    snapshot_id: Name | None = None
     snapshot: Any = None
 
 
@@ -56,7 +57,7 @@ class Numbered(Body, kw_only=True):
     """A call that can be told from a repetition of it (`sequence`). client_id: "" by default."""
 
     seq: Integer | None = None
-    client_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    client_id: Name | None = None
 
 
 class ResetBody(Numbered):
@@ -82,29 +83,29 @@ class RolloutBody(Numbered):
 
     actions: Any = None
     sample: Integer | None = None
-    on_done: str = "stop"
-    fields: list[str] | None = None
+    on_done: Name = "stop"
+    fields: Annotated[list[Name], msgspec.Meta(max_length=64)] | None = None
 
 
 class MonitorStartBody(Body):
-    directory: str
+    directory: Annotated[str, msgspec.Meta(max_length=4096)]
     force: Flag = False
     resume: Flag = False
     video_callable: Flag | Integer = False
 
 
 class UploadBody(Body):
-    training_dir: str
-    api_key: str
-    algorithm_id: str | None = None
+    training_dir: Annotated[str, msgspec.Meta(max_length=4096)]
+    api_key: Annotated[str, msgspec.Meta(max_length=1024)]
+    algorithm_id: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
 
 class ScoreboardQuery(Body):
-    env_id: str | None = None
+    env_id: Annotated[str, msgspec.Meta(max_length=255)] | None = None
 
 
 class RegistryQuery(Body):
-    engine: str | None = None
+    engine: Name | None = None
 
 
 class NothingReply(msgspec.Struct):
