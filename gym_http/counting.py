@@ -16,26 +16,38 @@ MOST_IN_JSON = 1_000_000  # lists, objects and texts; numbers take little beside
 MOST_IN_MSGPACK = 2_000_000  # values of any kind; an array is one, with what tells its shape
 
 _TEXT = re.compile(rb'"[^"]*"?')
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_BRACKETS = b"[]{}"
+_NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 
 
 def too_many_in_json(body: bytes) -> str | None:
     """What there is too much of; None where it can be decoded."""
     if len(body) <= LARGE:
         return None
-    brackets = sum(map(body.count, (b"[", b"{", b"]", b"}")))  # those within texts are counted too
-    if brackets // 2 + body.count(b'"') // 2 <= MOST_IN_JSON:
+    if sum(map(body.count, b'[]{}"')) <= 2 * MOST_IN_JSON:  # those within texts as well
+        return None
+    plain = _without_escapes(body)
+    texts = plain.count(b'"') // 2
+    if texts <= MOST_IN_JSON and texts + len(_brackets(plain)) // 2 <= MOST_IN_JSON:
         return None
     return f"it has more than {MOST_IN_JSON} lists, objects and texts; MessagePack has arrays"
 
 
 def depth_of_json(body: bytes) -> int:
-    """How deep `body` nests. Escapes are in texts only, and a quote goes with its escape."""
-    text = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
-    brackets = _TEXT.sub(b"", text).translate(None, _NOT_BRACKETS)
-    kinds = np.frombuffer(brackets, np.uint8)
+    """How deep `body`, of which there aren't too many, nests."""
+    kinds = np.frombuffer(_brackets(_without_escapes(body)), np.uint8)
     steps = np.where((kinds == ord("[")) | (kinds == ord("{")), np.int8(1), np.int8(-1))
     return int(np.cumsum(steps, dtype=np.int32).max(initial=0))
+
+
+def _without_escapes(body: bytes) -> bytes:
+    """Escapes are in texts only, and a quote goes with its own."""
+    return body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
+
+
+def _brackets(plain: bytes) -> bytes:
+    """Those outside of texts. plain: without escapes."""
+    return _TEXT.sub(b"", plain).translate(None, _NOT_BRACKETS)
 
 
 def too_many_in_msgpack(body: bytes | bytearray) -> str | None:

@@ -34,6 +34,7 @@ from gym_http.web.schema import Body, NothingReply, Numbered
 
 log = logging.getLogger(__name__)
 
+LONGEST_RUBBISH = 2**20  # bytes of a body that may be anything; who sends more means it
 MOST_LISTED = 2**20  # elements of an array that stands for a list
 
 
@@ -215,6 +216,8 @@ def _body(kind: Any, call: Call) -> Any:
         try:
             value = wire.from_json(call.body)
         except InvalidJSON:
+            if len(call.body) > LONGEST_RUBBISH:
+                raise
             value = {}
         if not isinstance(value, dict):
             value = {}

@@ -139,6 +139,11 @@ def env_reset(service: Service, body: schema.ResetBody, instance_id: str) -> sch
     options = {} if body.options == [] else body.options
     if isinstance(options, list):
         raise BadValue(f"options: expected an object, got {shown(options)}")
+    if options:
+        try:
+            wire.to_msgpack(options)  # as they are kept, to make the reset again
+        except OverflowError as error:
+            raise BadValue("options: an integer has 64 bits") from error
     seen = service.reset(instance_id, seeds_of(body.seed), options)
     return schema.ResetReply(
         seen.observation, seen.info, seen.info_dropped or UNSET, seen.restored or UNSET
