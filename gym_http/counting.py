@@ -12,7 +12,8 @@ import re
 import numpy as np
 
 LARGE = 1024 * 1024  # bytes; less takes 100 MB at most, whatever it is
-MOST_IN_JSON = 1_000_000  # lists, objects and texts; numbers take little beside their own bytes
+MOST_NUMBERS = 8_000_000  # in JSON, of which one takes up to 40 bytes
+MOST_IN_JSON = 1_000_000  # lists, objects and texts
 MOST_IN_MSGPACK = 2_000_000  # values of any kind; an array is one, with what tells its shape
 
 _TEXT = re.compile(rb'"[^"]*"?')
@@ -24,13 +25,16 @@ def too_many_in_json(body: bytes) -> str | None:
     """What there is too much of; None where it can be decoded."""
     if len(body) <= LARGE:
         return None
-    if sum(map(body.count, b'[]{}"')) <= 2 * MOST_IN_JSON:  # those within texts as well
+    is_few = sum(map(body.count, b'[]{}"')) <= 2 * MOST_IN_JSON  # those within texts as well
+    if is_few and body.count(b",") <= MOST_NUMBERS:
         return None
     plain = _without_escapes(body)
     texts = plain.count(b'"') // 2
-    if texts <= MOST_IN_JSON and texts + len(_brackets(plain)) // 2 <= MOST_IN_JSON:
-        return None
-    return f"it has more than {MOST_IN_JSON} lists, objects and texts; MessagePack has arrays"
+    if texts > MOST_IN_JSON or texts + len(_brackets(plain)) // 2 > MOST_IN_JSON:
+        return f"it has more than {MOST_IN_JSON} lists, objects and texts; MessagePack has arrays"
+    if _outside(plain).count(b",") > MOST_NUMBERS:
+        return f"it has more than {MOST_NUMBERS} numbers; MessagePack has arrays of them"
+    return None
 
 
 def depth_of_json(body: bytes) -> int:
@@ -46,8 +50,12 @@ def _without_escapes(body: bytes) -> bytes:
 
 
 def _brackets(plain: bytes) -> bytes:
-    """Those outside of texts. plain: without escapes."""
-    return _TEXT.sub(b"", plain).translate(None, _NOT_BRACKETS)
+    return _outside(plain).translate(None, _NOT_BRACKETS)
+
+
+def _outside(plain: bytes) -> bytes:
+    """What is outside of texts. plain: without escapes."""
+    return _TEXT.sub(b"", plain)
 
 
 def too_many_in_msgpack(body: bytes | bytearray) -> str | None:
