@@ -74,19 +74,24 @@ class _Walk:
         A relative name is that of something in the environment's own package, or of a file under
         the working directory; it may not lead up, nor out by a link.
         """
-        slashed = text.replace("\\", "/") if os.sep == "\\" else text
-        if ".." in slashed.split("/"):
+        leads_up = ".." in (text.replace("\\", "/") if os.sep == "\\" else text).split("/")
+        is_whole = os.path.isabs(text) or text.startswith("~")
+        if leads_up and (not is_whole or os.path.realpath(text) != _without_dots(text)):
             raise ForbiddenDirectory(
                 f"{_cut(where)}: {shown(text)} leads up; name what is under a --data-root of this "
                 "server by its whole path"
             )
-        is_path = os.path.isabs(text) or text.startswith(("~", "./", "/"))
-        if is_path or (_could_be_one(text) and os.path.lexists(text)):
+        if is_whole or text.startswith("./") or (_could_be_one(text) and os.path.lexists(text)):
             try:
                 self._roots.admitted(text)
             except ForbiddenDirectory as error:
                 raise ForbiddenDirectory(f"{_cut(where)}: {error.message}") from None
         return text
+
+
+def _without_dots(text: str) -> str:
+    """Where it leads when `..` is taken by the name alone, which isn't so behind a link."""
+    return os.path.realpath(os.path.abspath(text))
 
 
 def _could_be_one(text: str) -> bool:

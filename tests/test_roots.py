@@ -389,7 +389,7 @@ class Arguments(ServerCase):
         return post(self.server, "/v1/envs/", body)
 
     @params("/etc/passwd", "~/x.xml", "~root/x.xml", "../../../../etc/passwd", "a/../../x",
-            "./../x", "//etc/passwd", "/proc/self/environ")  # fmt: skip
+            "./../x", "//etc/passwd", "/proc/self/environ", "/tmp/../etc/passwd")  # fmt: skip
     def test_out(self, file):
         status, _, reply = self.asked(file)
         self.assertEqual((status, reply["code"]), (403, "forbidden_directory"), reply)
@@ -398,7 +398,9 @@ class Arguments(ServerCase):
 
     def test_a_link_in_the_working_directory(self):
         (self.server.home / "model.xml").symlink_to("/etc/passwd")
-        for name in ("model.xml", "./model.xml"):
+        (self.server.home / "etc").symlink_to("/etc/security")  # behind which `..` is /etc
+        (self.server.home / "passwd").touch()
+        for name in ("model.xml", "./model.xml", f"{self.server.home}/etc/../passwd"):
             self.assertEqual(self.asked(name)[2]["code"], "forbidden_directory")
 
     def test_deep_inside(self):
