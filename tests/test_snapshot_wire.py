@@ -5,6 +5,7 @@ import copy
 import json
 import math
 import unittest
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -12,10 +13,13 @@ from nose2.tools import params
 
 import gym_http_client
 import tests.snapshot_envs  # noqa: F401 (registers them)
+from gym_http.catalogue import Policy
 from gym_http.environments import Recipe
 from gym_http.errors import BadValue, GymHTTPError, ResetNeeded, UnknownSnapshot, Unsupported
 from gym_http.service import Service
 from gym_http.settings import Settings
+from gym_http.snapshots.form import read
+from gym_http.snapshots.replay import replay
 from gym_http.tape import Plan
 from gym_http.terms import Terms
 from gym_http.wire import as_json, from_json, from_msgpack, to_json, to_msgpack
@@ -304,6 +308,16 @@ class Broken(WithService):
         state = base64.b64encode(kept.captured.data).decode()
         with self.assertRaisesRegex(BadValue, "from nobody"):
             self.service.create_from(None, {**form, "kind": "native", "state": state})
+
+    def test_steps_that_take_too_long(self):
+        made = self.begun(Recipe("CartPole-v1"))
+        form = self.service.snapshot_form(made, self.service.snapshot(made).snapshot_id)
+        form |= {"kind": "replay", "events": [{"reset": {"seed": 1}}, {"actions": [0] * 3}]}
+        parsed = read({**form, "digest": "0" * 64})
+        self.assertEqual(parsed.start.most_s, 300)
+        late = replace(parsed.start, most_s=-1)
+        with self.assertRaisesRegex(Unsupported, "too long"):
+            replay(late, parsed.recipe, Policy())
 
 
 def paths(value, path=()):
