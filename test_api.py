@@ -366,7 +366,8 @@ class Contract:
         self.assertEqual(message, "A required request parameter 'api_key' was not provided")
         os.environ["OPENAI_GYM_API_KEY"] = "key"
         self.addCleanup(os.environ.pop, "OPENAI_GYM_API_KEY")
-        self.refused("bad_directory", self.client.upload, "/no/such")
+        self.refused("bad_directory", self.client.upload, self.path("no-such"))
+        self.refused("forbidden_directory", self.client.upload, "/no/such")
 
     # ---- the server
 
