@@ -280,9 +280,9 @@ class Service:
         film: which episodes to film. Raises UnknownInstance, ForbiddenDirectory, BadDirectory,
         RecordingExists, RecordingOpen, DependencyMissing.
         """
-        directory = self._roots.admitted(directory)
         with self._registry.lease(instance_id) as instance:
-            monitor.start(instance, directory, film, clock=self._clock, force=force, resume=resume)
+            place, clock = self._roots.admitted(directory), self._clock
+            monitor.start(instance, place, film, clock=clock, force=force, resume=resume)
 
     def monitor_close(self, instance_id: str) -> None:
         """End the recording, if there is one; the environment goes on. Raises StorageFailed."""
