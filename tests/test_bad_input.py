@@ -224,6 +224,7 @@ class Upload(BadInput):
         ({"training_dir": ".", "api_key": "k"}, "no_recording"),
         ({"training_dir": ".", "api_key": "k", "algorithm_id": "x" * 256}, "bad_value"),
         ({"training_dir": ".", "api_key": "k", "algorithm_id": "\0"}, "bad_value"),
+        ({"training_dir": ".", "api_key": "k", "algorithm_id": "\x1b[2J"}, "bad_value"),
         ({"training_dir": ".", "api_key": "k", "algorithm_id": 5}, "bad_value"),
         ({"training_dir": ".", "api_key": "x" * 1025}, "bad_value"),
     )

@@ -118,7 +118,7 @@ class Fuzz(unittest.TestCase):
 
 
 class Wire(Fuzz):
-    @some(300)
+    @some(200)
     @given(st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join))
     def test_bytes(self, body):
         for read in (wire.from_json, wire.from_msgpack):
@@ -127,7 +127,7 @@ class Wire(Fuzz):
             found = wire.struct_from_json(body, kind)
             self.assertTrue(found is None or isinstance(found, kind))
 
-    @some(300)
+    @some(200)
     @given(ANY, st.data())
     def test_mutations(self, value, data):
         for write, read in ((told, wire.from_json), (packed, wire.from_msgpack)):
@@ -139,7 +139,7 @@ class Wire(Fuzz):
                 )
             self.tried(read, bytes(body))
 
-    @some(300)
+    @some(200)
     @given(PLAIN)
     def test_what_is_counted(self, value):
         """As many values, and levels, as there are."""
@@ -172,7 +172,7 @@ class Wire(Fuzz):
         )
         self.assertEqual(counting._values(body), 27)
 
-    @some(300)
+    @some(200)
     @given(ANY)
     def test_what_is_shown(self, value):
         self.assertLessEqual(len(shown(value)), 80)
@@ -202,14 +202,14 @@ class Values(Fuzz):
             for sent in ({"a": value, "b": [value, value]}, {"a": value}, {"b": value}, [value]):
                 self.tried(decode, whole, sent)
 
-    @some(300)
+    @some(200)
     @given(st.dictionaries(WORDS | st.text(max_size=5), ANY, max_size=4))
     def test_kwargs(self, given_ones):
         found = self.tried(kwargs.checked, given_ones, Roots())
         if found is not None:
             wire.to_msgpack(found)
 
-    @some(300)
+    @some(200)
     @given(st.text(max_size=30) | st.lists(st.sampled_from(PARTS)).map("/".join))
     def test_roots(self, name):
         roots = Roots()
@@ -380,7 +380,7 @@ class Memory(unittest.TestCase):
     def test_bodies(self):
         if not Path("/proc/self/clear_refs").exists():
             self.skipTest("there is no /proc to read a peak from")
-        part, endless = (1, 2**26) if EXAMPLES else (10, 2**22)
+        part, endless = (1, 2**26) if EXAMPLES else (20, 2**21)
         ended = subprocess.run(
             [sys.executable, "-c", PEAK, str(part), str(endless)],
             capture_output=True,

@@ -275,8 +275,8 @@ def env_monitor_close(service: Service, instance_id: str) -> schema.NothingReply
 @route("POST", "/v1/upload/", schema.NothingReply, body=schema.UploadBody)
 def upload(service: Service, body: schema.UploadBody) -> schema.NothingReply:
     """Score the recordings in a directory and put the result on the scoreboard."""
-    if "\0" in (body.algorithm_id or ""):  # which databases don't take
-        raise BadValue("algorithm_id: it has a character that is none")
+    if any(char < " " or "\x7f" <= char < "\xa0" for char in body.algorithm_id or ""):
+        raise BadValue("algorithm_id: it has control characters")  # `scores` is for terminals
     service.upload(Path(body.training_dir), body.api_key, body.algorithm_id)
     return schema.NothingReply()
 
