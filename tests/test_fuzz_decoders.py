@@ -181,7 +181,7 @@ class Wire(Fuzz):
 class Values(Fuzz):
     """The decoders of spaces, and what else looks into values."""
 
-    @some(150)
+    @some(100)
     @given(nested, ANY | st.lists(NUMBERS, max_size=4) | ARRAYS)
     def test_spaces(self, space, value):
         found = self.tried(decode, space, copy.deepcopy(value))
@@ -285,7 +285,7 @@ class Served(Fuzz):
         with self.assertNoLogs("gym_http.web.exchange", "ERROR"):
             self.call(route, write(body), kind, data.draw(st.sampled_from(self.ids)))
 
-    @some(80)
+    @some(40)
     @given(st.data())
     def test_snapshots(self, data):
         """A good one, of which some parts are others."""
