@@ -1,5 +1,5 @@
-"""The command line: `gym-http serve | envs | scores | fake-server`. Flags of the first are the
-fields of Settings."""
+"""The command line: `gym-http serve | health | envs | scores | fake-server`. Flags of the first are
+the fields of Settings."""
 
 from __future__ import annotations
 
@@ -105,6 +105,17 @@ def _import(modules: Sequence[str]) -> None:
             raise click.ClickException(f"--import {module}: {_why_not(module, error)}") from error
 
 
+def _check_scoreboard(settings: Settings) -> None:
+    """Before there is a worker, which would fail with it again and again."""
+    if settings.scoreboard_url:
+        from gym_http.scoreboard.database import database
+
+        try:
+            database(settings.scoreboard_url, settings.data_dir, settings.scoreboard_password_file)
+        except GymHTTPError as error:
+            raise click.UsageError(error.message) from error
+
+
 def _why_not(module: str, error: BaseException) -> str:
     """What its author has to know: the exception, and where in the module it came from."""
     if module.endswith(".py"):
@@ -137,12 +148,43 @@ def serve(**options: Any) -> None:
     from gym_http.web import serve as server
 
     _import(settings.imports)
+    _check_scoreboard(settings)
     count = sum(env.missing is None for env in catalogue.registered("gymnasium"))
     more = ", and those of the gym package" if engines.gym_is_installed() else ""
     greeting = f"Serving on {{url}}: {count} Gymnasium environments{more}. Ctrl-C ends it."
     try:
         server.serve(settings, greeting)
     except server.PortInUse as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command(context_settings={"max_content_width": 100})
+@click.option("--url", help="The server. By default the one that --listen and --port stand for.")
+@click.option("--ca", type=Path, help="Issuers of its certificate; PEM.")
+@click.option("--client-cert", type=Path, help="Certificate to show it, with its key; PEM.")
+@click.option("--timeout", default=5.0, show_default=True, help="Longest to wait for a reply, s.")
+@click.option("--wait", "wait_s", default=0.0, help="Go on asking for so many seconds.")
+@settings_options("listen", "port", "tls_cert")
+def health(
+    url: str | None,
+    ca: Path | None,
+    client_cert: Path | None,
+    timeout: float,
+    wait_s: float,
+    listen: str,
+    port: int,
+    tls_cert: Path | None,
+) -> None:
+    """Ask a server whether it is well: ends with 0 if it is, and with 1 if not."""
+    from gym_http import health
+
+    own = tls_cert if url is None else None
+    url = url or health.own_url(listen, port, tls_cert is not None)
+    try:
+        https = url.startswith("https:")
+        context = health.tls_context(ca, own, client_cert) if https else None
+        click.echo(health.wait(url, context, timeout, wait_s))
+    except (health.Unhealthy, OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -165,13 +207,15 @@ def envs(engine: str | None, imports: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--env-id", help="Only this environment's.")
-@settings_options("data_dir")
-def scores(env_id: str | None, data_dir: Path) -> None:
+@settings_options("data_dir", "scoreboard_url", "scoreboard_password_file")
+def scores(
+    env_id: str | None, data_dir: Path, scoreboard_url: str, scoreboard_password_file: Path | None
+) -> None:
     """Print the scoreboard."""
     from gym_http.scoreboard.store import Scoreboard
 
     try:
-        entries = Scoreboard(data_dir).ranked(env_id)
+        entries = Scoreboard(data_dir, scoreboard_url, scoreboard_password_file).ranked(env_id)
     except GymHTTPError as error:
         raise click.ClickException(str(error)) from error
     if not entries:

@@ -74,7 +74,11 @@ class Service:
         self._registry.condemn = partial(condemn, self._registry)
         self._metrics = Metrics(self._registry)
         self.reaper = Reaper(self._registry)
-        self._scoreboard = Scoreboard(self._settings.data_dir)
+        self._scoreboard = Scoreboard(
+            self._settings.data_dir,
+            self._settings.scoreboard_url,
+            self._settings.scoreboard_password_file,
+        )
         self._snapshots = Snapshots(self._settings.max_snapshots, self._settings.max_snapshot_bytes)
         self._roots = Roots(self._settings.data_roots)
         self._trials = Trials(self._policy, self._settings)

@@ -131,6 +131,9 @@ class Settings:
         "Database of the scoreboard in place of a file in --data-dir, such as "
         "postgresql+psycopg://user@host/name.",
     )
+    scoreboard_password_file: Path | None = knob(
+        None, "File that has the password for --scoreboard-url."
+    )
     threads: int = knob(
         64, "Requests worked on at once; a slow environment occupies one for each of its steps."
     )
