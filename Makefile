@@ -8,16 +8,22 @@
 # make ppo     an agent that learns on a server         (benchmarks/README.md)
 # make example a random agent on a running server       (ARGS="--url …")
 # make lint    ruff;  make types    mypy
+# make lock    the newest versions into uv.lock, which the container is made of (docs/deploy.md)
+# make audit   is a vulnerability known of any of these?  (ARGS=--if-offered: no failure where the
+#              registry has no such data)
+# make container-test  builds the image and tries it      (CONTAINER=podman, EXTRAS=…)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := .venv-tools
+CONTAINER ?=
 ARGS ?=
 FAULTS ?=
 EXTRAS ?=
 WITH_EXTRAS := $(if $(EXTRAS),$(VENV)/extras-$(EXTRAS))
 
-.PHONY: serve test bench soak peers ppo example lint types clean
+.PHONY: serve test bench soak peers ppo example lint types lock audit container-test clean
 
 serve: $(VENV)/installed $(WITH_EXTRAS)
 	@exec $(BIN)/python gym_http_server.py $(ARGS)
@@ -48,8 +54,18 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
+lock: $(TOOLS)/installed
+	$(TOOLS)/bin/uv lock --upgrade
+	echo 'uv' | $(TOOLS)/bin/uv pip compile --quiet --universal --generate-hashes --no-header - -o deploy/uv.txt
+
+audit: $(TOOLS)/installed
+	@$(PYTHON) deploy/audit.py --uv $(TOOLS)/bin/uv --pip-audit $(TOOLS)/bin/pip-audit $(ARGS)
+
+container-test: $(VENV)/extras-test
+	CONTAINER=$(CONTAINER) EXTRAS=$(EXTRAS) $(BIN)/python -m unittest -v tests.container
+
 clean:
-	rm -rf $(VENV) .venv-peers
+	rm -rf $(VENV) $(TOOLS) .venv-peers
 
 # The marks are younger than what they were made from, so a changed list installs anew.
 $(VENV)/installed: requirements.txt
@@ -68,4 +84,9 @@ $(VENV)/extras-%: $(VENV)/installed pyproject.toml
 
 $(VENV)/dev: $(VENV)/installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "ruff>=0.8" "mypy>=1.13" types-requests
+	@touch $@
+
+$(TOOLS)/installed: Makefile
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.13" "pip-audit>=2.9"
 	@touch $@

@@ -1,6 +1,6 @@
 """What is there to run the server with, as far as it can be tried without Docker and systemd: it
 names files that there are, settings that are known, and a command that is understood.
-`make container-test` builds and runs the image (tests/container.py), tests/test_nginx.py runs nginx.
+`make container-test` builds and runs the image (tests/container.py); tests/test_nginx.py has nginx.
 """
 
 import os

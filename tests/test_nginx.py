@@ -1,4 +1,4 @@
-"""deploy/nginx.conf, on a real nginx in front of a real server: a client plays through it, by TLS."""
+"""deploy/nginx.conf, on a real nginx before a real server: a client plays through it, by TLS."""
 
 import os
 import re
