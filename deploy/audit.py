@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_SERVED = ("test", "dev", "bench", "ppo")  # extras that no server needs
+NOT_SERVED = ("test", "dev", "bench", "ppo", "conformance")  # extras that no server needs
 CLEAN, VULNERABLE, UNKNOWN = 0, 1, 2
 
 

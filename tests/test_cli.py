@@ -30,7 +30,7 @@ class Commands(unittest.TestCase):
 
     def test_help_lists_the_commands(self):
         text = self.printed("--help")
-        for command in ("serve", "envs", "scores"):
+        for command in ("serve", "health", "envs", "scores"):
             self.assertIn(command, text)
 
     def test_envs(self):

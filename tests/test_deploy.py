@@ -84,6 +84,18 @@ class Dockerfile(unittest.TestCase):
         command = main.commands[words[1]]
         command.make_context(words[1], words[2:])
 
+    def test_installs_from_the_lock_alone(self):
+        """And from hashed requirements; the package itself brings nothing, and is built with what
+        is there."""
+        commands = [part for line in of("RUN", "build") for part in line.split("&&")]
+        installs = [line for line in commands if re.search(r" (sync|install) ", line)]
+        self.assertEqual(len(installs), 4)
+        for line in installs:
+            exact = "--frozen" in line or "--require-hashes" in line or "--no-deps" in line
+            self.assertTrue(exact, line)
+            if " . " in line or "--group build " in line:
+                self.assertIn("--no-build-isolation", line)
+
     def test_pins_its_base(self):
         bases = {line.split()[0] for stage in ("build", "last") for line in of("FROM", stage)}
         self.assertEqual(bases, {"python:${PYTHON}"})

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
+import psutil
 import trustme
 
 from gym_http.settings import Settings
@@ -80,11 +82,14 @@ class Nginx:
     def exchange(self, raw):
         """As tests.support's, by TLS, as somebody who knows it by its name. Returns (status,
         headers, body)."""
+        with self.connected() as connection:
+            connection.sendall(raw)
+            return read_reply(connection)
+
+    def connected(self):
         context = ssl.create_default_context(cafile=self.home / "ca.pem")
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as plain:
-            with context.wrap_socket(plain, server_hostname=NAME) as connection:
-                connection.sendall(raw)
-                return read_reply(connection)
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return context.wrap_socket(plain, server_hostname=NAME)
 
     def stop(self):
         self._process.terminate()
@@ -163,6 +168,30 @@ class InFrontOfAServer(unittest.TestCase):
             f"Content-Length: {Settings().max_body_bytes + 1}\r\n\r\n"
         )
         self.assertEqual(self.nginx.exchange(head.encode())[0], 413)
+
+    def test_a_slow_sender(self):
+        """Occupies no connection of the server's until all is there."""
+        body = b'{"env_id": "CartPole-v1"}'
+        head = (
+            f"POST /v1/envs/ HTTP/1.1\r\nHost: {NAME}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        before = self.connections()
+        with self.nginx.connected() as connection:
+            connection.sendall(head.encode() + body[:10])
+            time.sleep(0.2)  # in which a proxy that doesn't wait would have connected
+            self.assertEqual(self.connections(), before)
+            connection.sendall(body[10:])
+            self.assertEqual(read_reply(connection)[0], 200)
+
+    def connections(self):
+        """The local ports of those with the server."""
+        found = psutil.net_connections("tcp4")
+        return {
+            pair.laddr.port
+            for pair in found
+            if pair.raddr and pair.raddr.port == self.server.address[1]
+        }
 
     def test_health(self):
         """By an issuer it is given, or by the server's own certificate, whatever that is for."""
