@@ -25,6 +25,7 @@ RUN uv sync --frozen --only-group build
 RUN uv sync --frozen --no-install-project --no-build-isolation --group build \
       $(echo "$EXTRAS" | sed 's/[^,][^,]*/--extra &/g; s/,/ /g')
 COPY gym_http gym_http
+COPY conformance conformance
 COPY README.md LICENSE gym_http_client.py gym_http_server.py ./
 RUN uv pip install --python /opt/gym-http --no-deps --no-build-isolation . \
  && uv pip uninstall --python /opt/gym-http setuptools
