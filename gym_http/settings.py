@@ -130,6 +130,7 @@ class Settings:
         "",
         "Database of the scoreboard in place of a file in --data-dir, such as "
         "postgresql+psycopg://user@host/name.",
+        secret=True,  # it may hold a password
     )
     scoreboard_password_file: Path | None = knob(
         None, "File that has the password for --scoreboard-url."

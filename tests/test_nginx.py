@@ -17,6 +17,7 @@ from unittest import mock
 
 import psutil
 import trustme
+from nose2.tools import params
 
 from gym_http.settings import Settings
 from gym_http.terms import USUAL_TIMEOUT_S
@@ -156,10 +157,11 @@ class InFrontOfAServer(unittest.TestCase):
             client.env_reset("nothing")
         self.assertEqual(caught.exception.code, "unknown_instance")
 
-    def test_by_its_name(self):
-        head = f"GET /healthz HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n"
-        status, _, body = self.nginx.exchange(head.encode())
-        self.assertEqual((status, b'"ok"' in body), (200, True))
+    @params((NAME, 200, b'"ok"'), ("rebound.example.net", 403, b'"unknown_host"'))
+    def test_names_are_the_servers_to_know(self, name, status, told):
+        head = f"GET /healthz HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+        got, _, body = self.nginx.exchange(head.encode())
+        self.assertEqual((got, told in body), (status, True))
 
     def test_a_body_that_is_too_long(self):
         """Ends here, before it is sent."""

@@ -10,6 +10,7 @@ from nose2.tools import params
 
 from gym_http.errors import BadValue, GymHTTPError
 from gym_http.scoreboard.store import Scoreboard
+from gym_http.settings import Settings
 from tests.postgresql import PASSWORD, shared_postgresql
 from tests.support import ROOT, ServerProcess, create, get, post
 
@@ -28,6 +29,7 @@ class Urls(unittest.TestCase):
         with self.assertRaisesRegex(GymHTTPError, f"^--scoreboard-url: .*{reason}") as caught:
             Scoreboard(Path(), url)
         self.assertNotIn("s3cret", f"{caught.exception} {caught.exception.__cause__}")
+        self.assertNotIn("s3cret", repr(Settings(scoreboard_url=url)))
 
     @params(("/no/such/file", "No such file"), ("/", "directory"), ("/dev/null", "it is empty"))
     def test_password_files_that_cannot_be(self, path, reason):
