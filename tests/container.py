@@ -170,8 +170,8 @@ class Image(unittest.TestCase):
 
     def test_it_knows_whether_it_is_well(self):
         with self.container() as (name, _):
-            check = json.loads(tool("inspect", IMAGE).stdout)[0]
-            health = (check.get("Config") or check).get("Healthcheck") or check.get("HealthCheck")
+            image = json.loads(tool("inspect", IMAGE).stdout)[0]
+            health = image["Config"].get("Healthcheck") or image["Healthcheck"]  # Podman's place
             self.assertEqual(health["Test"], ["CMD", "gym-http", "health"])
             ended = tool("exec", "--env=GYM_HTTP_PORT=1", name, "gym-http", "health", check=False)
             self.assertEqual(ended.returncode, 1)
