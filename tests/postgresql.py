@@ -71,12 +71,12 @@ class PostgreSQL:
         )
         return made.render_as_string(hide_password=False)
 
-    def new_database(self) -> str:
-        """The name of an empty one."""
+    def new_database(self, more: str = "") -> str:
+        """The name of an empty one. more: of CREATE DATABASE."""
         name = f"scores_{next(self._numbers)}"
         engine = sa.create_engine(self.url(), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name} STRATEGY file_copy")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} STRATEGY file_copy {more}")
         engine.dispose()
         return name
 

@@ -258,6 +258,14 @@ class OnPostgreSQL(OnAnyDatabase, unittest.TestCase):
         self.board.add("X-v0", "gym", None, "key", a_score(2.0))
         self.assertEqual([row["mean"] for row in self.board.ranked()], [2.0, 1.0])
 
+    def test_a_database_that_knows_no_letters(self):
+        """As initdb makes them where no locale is set."""
+        name = self.postgresql.new_database("ENCODING 'SQL_ASCII' TEMPLATE template0")
+        board = self.opened(self.postgresql.url(name))
+        board.add("Ä-v0", "gym", "✓", "key", a_score(1.0))
+        (row,) = board.ranked()
+        self.assertEqual((row["env_id"], row["algorithm_id"]), ("Ä-v0", "✓"))
+
     def test_the_drivers_name_may_be_left_out(self):
         plain = self.postgresql.url(self.name).replace("+psycopg", "")
         self.assertEqual(self.opened(plain).ranked(), [])

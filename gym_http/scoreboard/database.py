@@ -16,6 +16,7 @@ POOL_S = 10.0  # that a caller waits for one of the connections
 # by TCP, where the system knows how (Linux).
 _POSTGRESQL = {
     "connect_timeout": CONNECT_S,
+    "client_encoding": "utf8",  # whatever the database's own is, SQL_ASCII too
     "options": "-c statement_timeout=10s -c lock_timeout=5s",
     "keepalives_idle": 10,
     "keepalives_interval": 5,
