@@ -36,7 +36,7 @@ ARG EXTRAS=postgres
 # tini is process 1, which takes in what environments leave behind; Mesa draws MuJoCo's frames.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends tini \
-      $(case ",$EXTRAS," in *,mujoco,*) echo libegl1 libgl1-mesa-dri;; esac) \
+      $(case ",$EXTRAS," in *,mujoco,*) echo libegl1 libopengl0 libgl1-mesa-dri;; esac) \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 gym \
  && useradd --uid 10001 --gid gym --no-create-home --home-dir /data --shell /usr/sbin/nologin gym \
