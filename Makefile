@@ -29,7 +29,7 @@ serve: $(VENV)/installed $(WITH_EXTRAS)
 	@exec $(BIN)/python gym_http_server.py $(ARGS)
 
 test: $(VENV)/extras-test $(WITH_EXTRAS)
-	$(BIN)/python -m nose2 $(ARGS)
+	$(BIN)/python -m nose2 --plugin nose2.plugins.mp --plugin tests.side_by_side -N 2 $(ARGS)
 
 bench: $(VENV)/extras-bench
 	@exec $(BIN)/python -m benchmarks $(ARGS)
