@@ -146,6 +146,7 @@ def serve(**options: Any) -> None:
     settings = _guarded(settings)
     from gym_http import catalogue, engines
     from gym_http.web import serve as server
+    from gym_http.web.tls import BadCertificate
 
     _import(settings.imports)
     _check_scoreboard(settings)
@@ -154,7 +155,7 @@ def serve(**options: Any) -> None:
     greeting = f"Serving on {{url}}: {count} Gymnasium environments{more}. Ctrl-C ends it."
     try:
         server.serve(settings, greeting)
-    except server.PortInUse as error:
+    except (server.PortInUse, BadCertificate) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -36,6 +36,10 @@ class Metrics:
         PlatformCollector(registry=self._collectors)
         GCCollector(registry=self._collectors)
 
+    def register(self, collector: Collector) -> None:
+        """Tell what this one collects as well."""
+        self._collectors.register(collector)
+
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """(the text, its content type): Prometheus' own format, or OpenMetrics for who asks for
         that in an Accept header."""

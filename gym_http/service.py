@@ -72,7 +72,7 @@ class Service:
             clock, self._settings.busy_timeout_s, ledger, monotonic, self._settings.max_instances
         )
         self._registry.condemn = partial(condemn, self._registry)
-        self._metrics = Metrics(self._registry)
+        self.numbers = Metrics(self._registry)
         self.reaper = Reaper(self._registry)
         self._scoreboard = Scoreboard(
             self._settings.data_dir,
@@ -332,7 +332,7 @@ class Service:
 
     def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The server's numbers for Prometheus, and their content type. accept: as in HTTP."""
-        return self._metrics.exposition(accept)
+        return self.numbers.exposition(accept)
 
     def answered(self, error: GymHTTPError, instance_id: str | None = None) -> None:
         """What calls this service has told its own caller of this error. It is counted, and shown

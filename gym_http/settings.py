@@ -191,6 +191,10 @@ class Settings:
                 raise ValueError(f"{name} must be at most {threading.TIMEOUT_MAX:g}")
         if self.port > 65535:
             raise ValueError(f"port must be at most 65535, got {self.port}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both, or none")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}")

@@ -45,7 +45,7 @@ class ServerProcess:
         assert self.process.stdout is not None
         ready, _, _ = select.select([self.process.stdout], [], [], 60)
         self.greeting = self.process.stdout.readline() if ready else ""
-        found = re.search(r"http://\S+(?=:\s)", self.greeting)
+        found = re.search(r"https?://\S+(?=:\s)", self.greeting)
         if found is None:
             self.stop()
             raise RuntimeError(f"the server did not start:\n{self.log()}")

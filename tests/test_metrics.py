@@ -50,7 +50,7 @@ def without_times(found):
     return {
         key: value
         for key, value in found.items()
-        if key[0] not in ("step_seconds_bucket", "step_seconds_sum")
+        if key[0] not in ("step_seconds_bucket", "step_seconds_sum", "connections")
     }
 
 

@@ -17,8 +17,11 @@ from gym_http.settings import Settings
 from gym_http.watching import watching
 from gym_http.web.access import Access, require_guard
 from gym_http.web.compression import with_headers
-from gym_http.web.exchange import Call, Reply, Route, answer, refused, unexpected
+from gym_http.web.exchange import Call, Reply, Route, refused, unexpected
 from gym_http.web.routes import ROUTES
+from gym_http.web.work import LARGE_BODY_BYTES, Work
+
+MOST_HEADER_BYTES = 64 * 1024
 
 MOST_READ = 64 * 1024  # bytes, of the body of who is refused: that much is on its way anyway
 
@@ -39,8 +42,11 @@ def create_app(settings: Settings, service: Service | None = None) -> GymHTTPApp
             app.add_url_rule(path, endpoint, view, methods=[route.method])
         app.routes[endpoint] = route
     app.before_request(_admit)
+    app.before_request(_check_head)
     app.before_request(_read_body)
     app.after_request(_tell_pages)
+    app.teardown_request(_forget_body)
+    app.register_error_handler(errors.GymHTTPError, _refused)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _http_error)
     app.register_error_handler(Exception, _any_error)
     return app
@@ -55,6 +61,7 @@ class GymHTTPApp(flask.Flask):
         self.settings = tokens.settled(settings)
         self.access = Access(self.settings, sorted({route.method for route in ROUTES}))
         self.routes: dict[str, Route] = {}  # by endpoint
+        self.work = Work(settings, service)
 
     def wsgi_app(self, environ: Any, start_response: Any) -> list[bytes]:
         """The WSGI callable. Granian writes head and body at once only where it gets a list."""
@@ -98,6 +105,8 @@ class GymHTTPApp(flask.Flask):
 
 
 def _view(app: GymHTTPApp, route: Route) -> Any:
+    make = app.work.made_at_once if route.at_once else app.work.made
+
     def view(**path: str) -> flask.Response:
         request = flask.request
         call = Call(
@@ -108,7 +117,10 @@ def _view(app: GymHTTPApp, route: Route) -> Any:
             request.headers.get("Accept", ""),
         )
         with watching() if flask.g.watches else nullcontext():
-            return _response(answer(route, app.service, call))
+            status, body, headers = make(
+                route, call, request.remote_addr or "", request.headers.get("Accept-Encoding")
+            )
+        return flask.Response(body, status, headers)
 
     return view
 
@@ -137,13 +149,13 @@ def _admit() -> flask.Response | None:
 
 def _drained() -> bool:
     """Read the body of who is refused, as far as it is short. Whether it was."""
-    request = flask.request
-    size, stream = request.content_length, request.environ["wsgi.input"]
+    request, work = flask.request, cast(GymHTTPApp, flask.current_app).work
+    size = request.content_length
     if size is not None:
-        return size <= MOST_READ and len(stream.read(size)) == size
+        return size <= MOST_READ and len(work.read(request.environ, size)) == size
     if not request.environ.get("wsgi.input_terminated"):
         return True  # it has none
-    return len(stream.read(MOST_READ + 1)) <= MOST_READ
+    return len(work.read(request.environ, MOST_READ + 1)) <= MOST_READ
 
 
 def _tell_pages(response: flask.Response) -> flask.Response:
@@ -155,21 +167,61 @@ def _tell_pages(response: flask.Response) -> flask.Response:
     return response
 
 
+def _check_head() -> None:
+    """Raises HeadersTooLarge. What is far longer is refused by Granian, in its way."""
+    size = sum(len(name) + len(value) for name, value in flask.request.headers.items())
+    if size > MOST_HEADER_BYTES:
+        raise errors.HeadersTooLarge(f"the headers are longer than {MOST_HEADER_BYTES} bytes")
+
+
 def _read_body() -> None:
     """Read the body, also where nobody will look into it: a connection with unread bytes can't
-    be kept alive, and who sent them finds it dead at the next call."""
-    request = flask.request
-    if request.content_length is None and request.environ.get("wsgi.input_terminated"):
-        limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
-        body = request.environ["wsgi.input"].read(limit + 1)  # chunks, or nothing
-        if len(body) > limit:
-            raise werkzeug.exceptions.RequestEntityTooLarge
-        request.environ["wsgi.input"] = io.BytesIO(body)
-        request.environ["CONTENT_LENGTH"] = str(len(body))
-    elif len(request.get_data()) < (request.content_length or 0):
+    be kept alive, and who sent them finds it dead at the next call. Raises Overloaded."""
+    app, environ = cast(GymHTTPApp, flask.current_app), flask.request.environ
+    limit, size = app.config["MAX_CONTENT_LENGTH"], flask.request.content_length
+    if size is None and environ.get("wsgi.input_terminated"):  # chunks, or nothing
+        body = app.work.read(environ, min(limit + 1, LARGE_BODY_BYTES))
+        if len(body) == LARGE_BODY_BYTES:
+            _take_room()
+            body += app.work.read(environ, limit + 1 - len(body))
+        if body:
+            _check_in_time()  # nothing tells whether these are all
+        size = len(body)
+    elif size is not None and size <= limit:
+        if size > LARGE_BODY_BYTES:
+            _take_room()
+        body = app.work.read(environ, size)
+    if size is None:
+        return
+    if size > limit:
+        raise werkzeug.exceptions.RequestEntityTooLarge
+    environ["wsgi.input"] = io.BytesIO(body)
+    environ["CONTENT_LENGTH"] = str(size)
+    if len(body) < size:
+        _check_in_time()
         raise werkzeug.exceptions.BadRequest("the body ended before its Content-Length")
-    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+    coding = flask.request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
         raise werkzeug.exceptions.UnsupportedMediaType
+
+
+def _check_in_time() -> None:
+    """Raises RequestTimeout if the end of the body may be where it was given up."""
+    app = cast(GymHTTPApp, flask.current_app)
+    if flask.request.remote_addr in app.work.late:
+        raise errors.RequestTimeout("the body did not come in time; --body-timeout gives it more")
+
+
+def _take_room() -> None:
+    """For a large body, until the request is answered."""
+    app = cast(GymHTTPApp, flask.current_app)
+    app.work.take_room(flask.request.remote_addr or "")
+    flask.g.has_room = True
+
+
+def _forget_body(error: BaseException | None) -> None:
+    if flask.g.pop("has_room", False):
+        cast(GymHTTPApp, flask.current_app).work.give_room_back()
 
 
 def _response(reply: Reply) -> flask.Response:

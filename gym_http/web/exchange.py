@@ -75,6 +75,7 @@ class Route:
     msgpack: type[msgspec.Struct] | None = None  # the reply instead of Raw, to who asks for it
     accept: bool = False  # whether the handler of a Raw reply wants to see the Accept header
     hot: bool = False  # answered in front of Flask
+    at_once: bool = False  # takes no time, and so none of the places of work
     is_open: bool = False  # to everybody: it tells nothing, and does nothing
     watches: bool = False  # the read-only token suffices: nothing is changed by it
     is_page: bool = False  # to be looked at in a browser, which may come by another site's link

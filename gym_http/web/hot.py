@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from threading import get_ident
 from typing import Any
 
 from werkzeug.http import HTTP_STATUS_CODES
 
 from gym_http import request_ids
 from gym_http.web.app import GymHTTPApp
-from gym_http.web.compression import with_headers
-from gym_http.web.exchange import Call, Route, answer
+from gym_http.web.exchange import Call, Route
 from gym_http.web.routes import ENV, ROUTES
+from gym_http.web.work import LARGE_BODY_BYTES
 
 # By what stands behind the id, with and without the last slash.
 HOT = {
@@ -35,9 +36,9 @@ class Front:
 
     def __init__(self, app: GymHTTPApp) -> None:
         self._app = app
-        self._service = app.service
         self._access = app.access
-        self._most_bytes = app.config["MAX_CONTENT_LENGTH"]
+        self._made, self._reading = app.work.made, app.work.reading
+        self._most_bytes = min(app.config["MAX_CONTENT_LENGTH"], LARGE_BODY_BYTES)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         get = environ.get
@@ -55,7 +56,12 @@ class Front:
             return self._app(environ, start_response)
         if not self._access.is_plain(environ):
             return self._app(environ, start_response)
-        body = environ["wsgi.input"].read(size)
+        thread = get_ident()
+        self._reading[thread] = environ  # as in Work.read, whose call would take as long again
+        try:
+            body = environ["wsgi.input"].read(size)
+        finally:
+            del self._reading[thread]
         if len(body) != size:
             environ["wsgi.input"] = io.BytesIO(body)
             return self._app(environ, start_response)
@@ -63,9 +69,10 @@ class Front:
             {"instance_id": instance_id}, {}, body, get("CONTENT_TYPE", ""), get("HTTP_ACCEPT", "")
         )
         request_ids.begin(get("HTTP_X_REQUEST_ID"))
-        reply = answer(route, self._service, call)
-        sent, headers = with_headers(reply.body, reply.content_type, get("HTTP_ACCEPT_ENCODING"))
-        start_response(_STATUS[reply.status], headers)
+        status, sent, headers = self._made(
+            route, call, get("REMOTE_ADDR", ""), get("HTTP_ACCEPT_ENCODING")
+        )
+        start_response(_STATUS[status], headers)
         return [sent]
 
 

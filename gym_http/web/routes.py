@@ -86,14 +86,14 @@ def env_create(service: Service, body: schema.CreateBody) -> schema.CreateReply:
     )
 
 
-@route("GET", "/v1/envs/", schema.ListReply, watches=True)
+@route("GET", "/v1/envs/", schema.ListReply, watches=True, at_once=True)
 def env_list_all(service: Service) -> schema.ListReply:
     """List the instances, with the ids that they were asked for by."""
     instances = service.instances()
     return schema.ListReply(instances, instances)
 
 
-@route("GET", ENV, schema.InstanceReply, watches=True)
+@route("GET", ENV, schema.InstanceReply, watches=True, at_once=True)
 def env_info(service: Service, instance_id: str) -> schema.InstanceReply:
     """Tell what there is to know of an instance."""
     facts = service.describe(instance_id)
@@ -293,7 +293,7 @@ def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.Scoreb
 # ---- the server
 
 
-@route("GET", "/metrics/", "text/plain", accept=True, watches=True)
+@route("GET", "/metrics/", "text/plain", accept=True, watches=True, at_once=True)
 def metrics(service: Service, accept: str) -> Raw:
     """Tell Prometheus of instances, steps and errors."""
     return Raw(*service.metrics(accept))
@@ -319,15 +319,15 @@ def registry(service: Service, query: schema.RegistryQuery) -> schema.RegistryRe
     )
 
 
-@route("POST", "/v1/shutdown/", "text/plain")
+@route("POST", "/v1/shutdown/", "text/plain", at_once=True)
 def shutdown_server(service: Service) -> Raw:
     """Close every environment and end the server."""
     service.shutdown()
     return Raw(b"The server is shutting down.\n", "text/plain; charset=utf-8")
 
 
-@route("GET", "/healthz/", schema.HealthReply, is_open=True)
-@route("GET", "/v1/healthz/", schema.HealthReply, is_open=True)
+@route("GET", "/healthz/", schema.HealthReply, is_open=True, at_once=True)
+@route("GET", "/v1/healthz/", schema.HealthReply, is_open=True, at_once=True)
 def healthz(service: Service) -> schema.HealthReply:
     """Say that the server is there."""
     return schema.HealthReply(**service.health())
