@@ -85,6 +85,9 @@ class Client:
     compress: ask for compressed replies, which pays where the server is far away.
     retries: how often a reset, a step or a rollout is sent again where the connection breaks, after
         0.05 s, 0.1 s, 0.2 s and so on. Not after a timeout.
+    verify: whose certificates an https://… server may have: the path of a file of issuers, True for
+        those that `requests` trusts, False for anybody's. cert: the caller's own certificate, for
+        servers that ask for one: a path, or a pair (certificate, key). As in `requests`.
 
     Proxies and certificates are read from the environment once, here.
     """
@@ -97,6 +100,8 @@ class Client:
         *,
         compress: bool = False,
         retries: int = 5,
+        verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
     ) -> None:
         if not remote_base.startswith(("http://", "https://")):
             raise ValueError(f"a server's URL is http://… or https://…, not {remote_base!r}")
@@ -107,8 +112,9 @@ class Client:
         self._counts = _Counts()
         self.session = requests.Session()
         self.session.mount("http://", _Direct())
-        found = self.session.merge_environment_settings(self.remote_base, {}, None, None, None)
+        found = self.session.merge_environment_settings(self.remote_base, {}, None, verify, cert)
         self.session.proxies, self.session.verify = found["proxies"], found["verify"]
+        self.session.cert = found["cert"]
         self.session.trust_env = False
         self.session.headers["Accept"] = self._content_type
         if not compress:
@@ -555,7 +561,7 @@ class _Count:
         """Go by what the server answered. alone: nothing else was sent under the number."""
         if failure.expected is not None:
             self.next, self.open = failure.expected, False
-        elif (failure.status_code or 0) < 500:
+        elif (failure.status_code or 0) < 500 or failure.code == "overloaded":
             self.open = not alone
         elif isinstance(failure.code, str):  # otherwise it may not be the server that failed
             self.next, self.open = self.next + 1, False

@@ -140,7 +140,9 @@ end
 local IS_TIMEOUT = { [408] = true, timeout = true, wantread = true, wantwrite = true }
 
 local function hang_up(link)
-  if link.sock then link.sock:close() end
+  local sock = link.sock
+  if sock and not sock.close then sock = sock.sock end -- one of LuaSec's that never got connected
+  if sock then sock:close() end
   link.sock = nil
 end
 
@@ -152,6 +154,21 @@ local function is_idle(link, host, port)
   local received, problem = link.sock:receive(1)
   link.sock:settimeout(link.timeout)
   return not received and IS_TIMEOUT[problem]
+end
+
+-- Whether a certificate is one of this host. LuaSec looks at who issued it, and not at whom it names.
+local function names(certificate, host)
+  host = host:lower():gsub("^%[(.*)%]$", "%1")
+  local names = (certificate:extensions() or {})["2.5.29.17"] or {}
+  for _, address in ipairs(names.iPAddress or {}) do
+    if address == host then return true end
+  end
+  for _, name in ipairs(names.dNSName or {}) do
+    name = name:lower()
+    local under = name:match("^%*(%..+)")
+    if name == host or (under and under == host:match("^[^.]+(%..+)")) then return true end
+  end
+  return false
 end
 
 -- A `create` for socket.http, which by itself makes a connection for each request, sends head and
@@ -171,6 +188,10 @@ local function create_on(link)
       sock:settimeout(link.timeout)
       local connected, reason = sock:connect(host, port)
       if not connected then return nil, reason end
+      if link.verifies and not names(sock:getpeercertificate(), host) then
+        hang_up(link)
+        return nil, "its certificate isn't one of " .. host
+      end
       sock:settimeout(link.timeout)
       if sock.setoption then sock:setoption("tcp-nodelay", true) end
       return 1
@@ -342,7 +363,7 @@ local function post_once(self, instance_id, verb, body, message, code)
       body.seq = expected -- the server has forgotten us, say
       text = to_json(self, body)
     elseif not is_broken(code, told) then
-      if told and told.status < 500 then
+      if told and (told.status < 500 or code == "overloaded") then
         count.open = not alone
       elseif told and code ~= "bad_reply" then -- the server's own, by which the number is used up
         count.next, count.open = count.next + 1, false
@@ -588,7 +609,7 @@ function gym.new(remote_base, options)
   if not (retries and retries >= 0) then return nil, "retries: expected a number", "bad_value" end
   local json, missing = load_json(settings.json)
   if not json then return nil, missing, "missing_library" end
-  local open = socket.tcp
+  local open, verify = socket.tcp, settings.tls and settings.tls.verify
   if scheme == "https" then
     local found, https = pcall(require, "ssl.https")
     missing = "https needs LuaSec: luarocks install luasec"
@@ -603,7 +624,9 @@ function gym.new(remote_base, options)
     counts = {},
     retries = retries,
     first_pause_s = 0.05,
-    link = { open = open, timeout = timeout }, -- and sock, host, port, where there is a connection
+    link = {
+      open = open, timeout = timeout, verifies = scheme == "https" and (verify or "none") ~= "none",
+    }, -- and sock, host, port, where there is a connection
   }, Client)
 end
 

@@ -75,7 +75,12 @@ without({ "ssl.https" }, function()
         return sock:connect(...)
       end
       local function forward(_, name) return function(_, ...) return sock[name](sock, ...) end end
-      return setmetatable({ settimeout = settimeout, connect = connect }, { __index = forward })
+      local names = { ["2.5.29.17"] = { iPAddress = { "127.0.0.1" } } }
+      local function getpeercertificate() return { extensions = function() return names end } end
+      local own = {
+        settimeout = settimeout, connect = connect, getpeercertificate = getpeercertificate,
+      }
+      return setmetatable(own, { __index = forward })
     end
     return { tcp = function(tls) settings = tls return open end }
   end

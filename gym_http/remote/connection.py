@@ -66,6 +66,8 @@ class Connection:
         token: str | None,
         timeout: float | tuple[float, float],
         compress: bool,
+        verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
         /,
         **create: Any,
     ) -> None:
@@ -74,7 +76,9 @@ class Connection:
         facts: env_info of the instance. action_spaces and observation_spaces: (the space, that of
         one environment of a vector's or None).
         """
-        self.client = MessagePackClient(url, token, timeout, compress=compress)
+        self.client = MessagePackClient(
+            url, token, timeout, compress=compress, verify=verify, cert=cert
+        )
         self.instance_id: str | None = None
         try:
             with gymnasiums_errors(during="make"):

@@ -35,6 +35,8 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
         compress: bool = False,
+        verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
     ) -> None:
         """Make the environment `env_id` on the server at `url`.
 
@@ -44,8 +46,9 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
             a limit of its own, on this side.
         backend, resources, step_timeout_s, make_timeout_s, lease_s: where it lives and how long it
             may take and be idle, as in env_create.
-        token, timeout, compress: as in gym_http_client.Client. `env.spec`, which makes another one,
-            has the token; where it comes from the variable GYM_HTTP_TOKEN, it hasn't.
+        token, timeout, compress, verify, cert: as in gym_http_client.Client. `env.spec`, which
+            makes another one, has the token; where it comes from the variable GYM_HTTP_TOKEN, it
+            hasn't.
 
         Raises gymnasium.error.UnregisteredEnv, DependencyNotInstalled, Error.
         """
@@ -54,6 +57,8 @@ class RemoteEnv(Specified, gymnasium.Env[Any, Any]):  # type: ignore[misc]
             token,
             timeout,
             compress,
+            verify,
+            cert,
             time_limit=time_limit or max_episode_steps,
             env_id=env_id,
             engine=engine,

@@ -31,13 +31,15 @@ class Specified:
         token: str | None,
         timeout: float | tuple[float, float],
         compress: bool,
+        verify: bool | str | None,
+        cert: str | tuple[str, str] | None,
         *,
         time_limit: int | None,
         **create: Any,
     ) -> None:
         """Make the instance. create: further arguments of Client.env_create."""
         connection = Connection(
-            url, token, timeout, compress, max_episode_steps=time_limit, **create
+            url, token, timeout, compress, verify, cert, max_episode_steps=time_limit, **create
         )
         weakref.finalize(self, connection.close)  # for who forgets to
         self._connection = connection
@@ -50,6 +52,8 @@ class Specified:
             "token": token,
             "timeout": timeout,
             "compress": compress,
+            "verify": verify,
+            "cert": cert,
         }
         self.spec = EnvSpec(
             ENV_ID,

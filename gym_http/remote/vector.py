@@ -40,6 +40,8 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: igno
         token: str | None = None,
         timeout: float | tuple[float, float] = 60.0,
         compress: bool = False,
+        verify: bool | str | None = None,
+        cert: str | tuple[str, str] | None = None,
     ) -> None:
         """Make `num_envs` environments `env_id` on the server at `url`.
 
@@ -54,6 +56,8 @@ class RemoteVectorEnv(Specified, VectorEnv[Any, Any, np.ndarray]):  # type: igno
             token,
             timeout,
             compress,
+            verify,
+            cert,
             time_limit=time_limit or max_episode_steps,
             env_id=env_id,
             num_envs=num_envs,
