@@ -330,6 +330,11 @@ class Service:
             "exactly_once": True,
         }
 
+    def tokens(self) -> tuple[bool, bool]:
+        """Whether callers have to send one, and whether there is one for watching alone."""
+        told = self._settings
+        return bool(told.token or told.token_file), bool(told.read_token or told.read_token_file)
+
     def metrics(self, accept: str = "") -> tuple[bytes, str]:
         """The server's numbers for Prometheus, and their content type. accept: as in HTTP."""
         return self.numbers.exposition(accept)

@@ -16,7 +16,13 @@ from tests.client_peer import Peer, PeerCase, reply
 from tests.guarded import READ_TOKEN, SENT, TOKEN, Guarded
 from tests.support import ROOT, read_reply, request
 
-OPEN = {"GET /healthz/", "GET /v1/healthz/"}
+OPEN = {
+    "GET /healthz/",
+    "GET /v1/docs/",
+    "GET /v1/docs/<file>/",
+    "GET /v1/healthz/",
+    "GET /v1/openapi.json/",
+}
 WATCHED = {
     "GET /metrics/",
     "GET /v1/envs/",
@@ -75,7 +81,7 @@ class EveryRoute(Guarded):
 
     def path_of(self, route, env):
         path = route.path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "1")
-        return path.replace("<snapshot_id>", "0" * 16)
+        return path.replace("<snapshot_id>", "0" * 16).replace("<file>", "start.js")
 
     def check(self, route, who, status, headers, reply):
         expected = verdict(route, who)
@@ -100,6 +106,10 @@ class EveryRoute(Guarded):
             self.assertEqual(self.ask(who, method, path)[0], 401)
         for who in ("a watcher", "its user"):
             self.assertIn(self.ask(who, method, path)[0], (200, 404, 405))
+
+    def test_a_method_that_an_open_path_has_not(self):
+        for path in ("/healthz", "/v1/docs/", "/v1/openapi.json"):
+            self.assertEqual(self.ask("nobody", "DELETE", path)[0], 405)
 
     def test_head(self):
         for who, path, status in (

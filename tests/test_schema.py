@@ -53,5 +53,5 @@ class Errors(unittest.TestCase):
 
     def test_the_shape_is_the_declared_one(self):
         declared = {field.name for field in msgspec.structs.fields(ErrorReply)}
-        body = GymHTTPError("m", detail="d", request_id="r", expected=1).body()
+        body = GymHTTPError("m", detail="d", request_id="r", expected=1, last_good_step=2).body()
         self.assertEqual(set(body), declared)

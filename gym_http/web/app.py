@@ -129,7 +129,7 @@ def _admit() -> flask.Response | None:
     """What is answered instead to who may not speak, or is a browser that asks for a page."""
     app = cast(GymHTTPApp, flask.current_app)
     request = flask.request
-    route = app.routes.get(request.endpoint or "")
+    route = app.routes.get(request.endpoint or "") or _open_route(app)
     try:
         flask.g.watches = app.access.check(request.environ, route)
     except errors.InvalidRequest as error:
@@ -145,6 +145,18 @@ def _admit() -> flask.Response | None:
     response = flask.Response(status=204, headers=told)
     del response.headers["Content-Type"]  # of nothing
     return response
+
+
+def _open_route(app: GymHTTPApp) -> Route | None:
+    """Of a path that is open, where the method isn't one of its own: to be told of those."""
+    error = flask.request.routing_exception
+    if not isinstance(error, werkzeug.exceptions.MethodNotAllowed):
+        return None
+    router = app.create_url_adapter(flask.request)
+    assert router is not None
+    method = min(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"})
+    route = app.routes[str(router.match(method=method)[0])]
+    return route if route.is_open else None
 
 
 def _drained() -> bool:
@@ -227,7 +239,7 @@ def _forget_body(error: BaseException | None) -> None:
 def _response(reply: Reply) -> flask.Response:
     wanted = flask.request.headers.get("Accept-Encoding", "")
     body, headers = with_headers(reply.body, reply.content_type, wanted)
-    return flask.Response(body, reply.status, headers)
+    return flask.Response(body, reply.status, [*headers, *reply.headers])
 
 
 def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:

@@ -13,11 +13,10 @@ import numpy as np
 from gym_http.errors import BadValue, shown
 from gym_http.recording.recorder import every, gyms_schedule, never
 from gym_http.sequence import Number
-from gym_http.web.schema import Flag, Numbered
+from gym_http.web.kinds import LARGEST_INT, LARGEST_NUMBER, LARGEST_SEED, Flag
+from gym_http.web.schema import Numbered
 from gym_http.wire import as_json
 
-LARGEST_SEED = 2**63 - 1
-LARGEST_NUMBER = 2**53  # what a double counts to, and so any client
 MOST_SEEDS = 2**20
 
 
@@ -25,7 +24,7 @@ def flag(value: Flag) -> bool:
     return value is True or value == "true"
 
 
-def integer(name: str, value: Any, least: int, most: int = 2**31 - 1) -> int | None:
+def integer(name: str, value: Any, least: int, most: int = LARGEST_INT) -> int | None:
     """1 or 1.0 from `least` to `most`; None stays None. Raises BadValue."""
     if value is None:
         return None

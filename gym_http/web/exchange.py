@@ -52,6 +52,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     content_type: str
     body: bytes
+    headers: tuple[tuple[str, str], ...] = ()  # further ones
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Raw:
 
     body: bytes
     content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Route:
     method: str
     path: str  # ends with a slash; served without it as well
     handler: Callable[..., Any]
-    reply: type[msgspec.Struct] | str  # a string is the content type of a Raw reply
+    reply: type[msgspec.Struct] | tuple[str, ...]  # or the content types of a Raw reply
     body: type[Body] | type[dict] | None = None
     query: type[Body] | None = None
     msgpack: type[msgspec.Struct] | None = None  # the reply instead of Raw, to who asks for it
@@ -79,6 +81,7 @@ class Route:
     is_open: bool = False  # to everybody: it tells nothing, and does nothing
     watches: bool = False  # the read-only token suffices: nothing is changed by it
     is_page: bool = False  # to be looked at in a browser, which may come by another site's link
+    is_documented: bool = True  # in the OpenAPI document
 
     @property
     def name(self) -> str:
@@ -174,7 +177,7 @@ def unexpected(cause: BaseException) -> Internal:
 
 def _reply(value: Any, accept: str) -> Reply:
     if type(value) is Raw:
-        return Reply(200, value.content_type, value.body)
+        return Reply(200, value.content_type, value.body, value.headers)
     if type(value) is NothingReply and reply_type(accept) == JSON:
         return Reply(200, _type_of_nothing(accept), b"{}")
     return _encoded(200, value, accept)
@@ -204,7 +207,7 @@ def _body(kind: Any, call: Call) -> Any:
         plain = wire.struct_from_json(call.body, kind)
         if plain is not None and _nothing_absent(plain):
             return plain
-    needed = kind is dict or kind.needed or bool(_required(kind))
+    needed = needs_body(kind)
     if speaks_msgpack(call.content_type):
         value = wire.from_msgpack(call.body) if call.body or needed else {}
         if isinstance(value, list) and not value:  # Lua's empty table
@@ -236,8 +239,12 @@ def _json_object(call: Call) -> dict[str, Any]:
     return value
 
 
+def needs_body(kind: Any) -> bool:
+    return kind is dict or kind.needed or bool(required(kind))
+
+
 @lru_cache(maxsize=None)
-def _required(kind: type[Body]) -> tuple[str, ...]:
+def required(kind: type[Body]) -> tuple[str, ...]:
     """The fields without a default, in their order. msgspec finds them out anew at each call."""
     return tuple(knob.name for knob in msgspec.structs.fields(kind) if knob.required)
 
@@ -245,7 +252,7 @@ def _required(kind: type[Body]) -> tuple[str, ...]:
 def _convert(kind: type[Body], given: dict[str, Any]) -> Any:
     """`given` as `kind`. Raises MissingParameter, BadValue."""
     provided = {name: value for name, value in given.items() if not _absent(kind, name, value)}
-    for name in _required(kind):
+    for name in required(kind):
         if name not in provided:
             raise MissingParameter(name)
     for name, value in provided.items():

@@ -15,7 +15,7 @@ from gym_http.frames import png_of, require_pictures
 from gym_http.service import Service
 from gym_http.tape import Plan
 from gym_http.terms import Terms
-from gym_http.web import schema
+from gym_http.web import openapi, page, schema
 from gym_http.web.arguments import (
     film_of,
     flag,
@@ -186,7 +186,7 @@ def env_rollout(
     )
 
 
-@route("GET", ENV + "render/", "image/png", msgpack=schema.FrameReply, watches=True)
+@route("GET", ENV + "render/", ("image/png", "text/plain"), msgpack=schema.FrameReply, watches=True)
 def env_render(service: Service, instance_id: str, msgpack: bool) -> Raw | schema.FrameReply:
     """Show the present frame: a PNG, the text of a text renderer, or either in MessagePack."""
     frames = service.render(instance_id)
@@ -222,7 +222,7 @@ def env_action_space_contains(service: Service, instance_id: str, x: str) -> sch
     return schema.MemberReply(service.action_contains(instance_id, wire.json_text(x.rstrip("/"))))
 
 
-@route("GET", ENV + "action_space/contains/", schema.MemberReply, watches=True)
+@route("GET", ENV + "action_space/contains/", schema.MemberReply, is_documented=False, watches=True)
 def env_action_space_contains_nothing(service: Service, instance_id: str) -> schema.MemberReply:
     """Lua's binding may leave x out."""
     raise MissingParameter("x")
@@ -293,7 +293,14 @@ def scoreboard(service: Service, query: schema.ScoreboardQuery) -> schema.Scoreb
 # ---- the server
 
 
-@route("GET", "/metrics/", "text/plain", accept=True, watches=True, at_once=True)
+@route(
+    "GET",
+    "/metrics/",
+    ("text/plain", "application/openmetrics-text"),
+    accept=True,
+    watches=True,
+    at_once=True,
+)
 def metrics(service: Service, accept: str) -> Raw:
     """Tell Prometheus of instances, steps and errors."""
     return Raw(*service.metrics(accept))
@@ -319,7 +326,7 @@ def registry(service: Service, query: schema.RegistryQuery) -> schema.RegistryRe
     )
 
 
-@route("POST", "/v1/shutdown/", "text/plain", at_once=True)
+@route("POST", "/v1/shutdown/", ("text/plain",), at_once=True)
 def shutdown_server(service: Service) -> Raw:
     """Close every environment and end the server."""
     service.shutdown()
@@ -331,3 +338,17 @@ def shutdown_server(service: Service) -> Raw:
 def healthz(service: Service) -> schema.HealthReply:
     """Say that the server is there."""
     return schema.HealthReply(**service.health())
+
+
+# ---- this API, for programs and for people
+
+
+@route("GET", "/v1/openapi.json/", ("application/json",), is_open=True)
+def openapi_document(service: Service) -> Raw:
+    """Describe this server's API, as OpenAPI 3.1."""
+    document = openapi.written(tuple(ROUTES), *service.tokens())
+    return Raw(document, "application/json", page.ALWAYS)
+
+
+route("GET", page.PATH, ("text/html",), is_open=True, is_page=True)(page.docs)
+route("GET", page.PATH + "<file>/", page.TYPES, is_open=True, is_documented=False)(page.docs_file)

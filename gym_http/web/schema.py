@@ -8,16 +8,12 @@ as 1.0, and a boolean as a string.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-Integer = int | float
-Flag = bool | Literal["true", "false"]
-Name = Annotated[str, msgspec.Meta(max_length=64)]  # of what there are a few of
-# RFC 3339, UTC. As text: MessagePack's own timestamps are an extension that few libraries read.
-Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+from gym_http.web import kinds
 
 
 class Body(msgspec.Struct):
@@ -27,6 +23,8 @@ class Body(msgspec.Struct):
     empty_text: ClassVar[frozenset[str]] = frozenset()  # fields of which "" is a value
     needed: ClassVar[bool] = False  # though no field is required
     arrays: ClassVar[frozenset[str]] = frozenset()  # fields that take MessagePack's arrays as such
+    example: ClassVar[dict[str, Any]] = {}  # for who reads the OpenAPI document
+    further: ClassVar[dict[str, Any]] = {}  # JSON Schema of what fields have to do with each other
 
 
 class CreateBody(Body):
@@ -34,78 +32,102 @@ class CreateBody(Body):
 
     needed = True
     arrays = frozenset({"snapshot"})
+    example = {"env_id": "CartPole-v1", "seed": 42}
+    further = {
+        "anyOf": [
+            {"required": ["env_id"], "properties": {"env_id": {"type": "string", "minLength": 1}}},
+            {
+                "required": ["snapshot_id"],
+                "properties": {"snapshot_id": {"type": "string", "minLength": 1}},
+            },
+            {"required": ["snapshot"], "properties": {"snapshot": {"type": "object"}}},
+        ]
+    }
 
-    env_id: str | None = None
-    seed: Integer | None = None
-    engine: Name | None = None
-    kwargs: dict[str, Any] | None = None
-    render_mode: Name | None = None
-    max_episode_steps: Integer | None = None
-    num_envs: Integer | None = None
-    vectorization: Name | None = None
-    autoreset: Name | None = None
-    backend: Name | None = None
-    resources: dict[str, float] | list[Any] | None = None
-    step_timeout_s: float | None = None
-    make_timeout_s: float | None = None
-    lease_s: float | None = None
-    snapshot_id: Name | None = None
-    snapshot: Any = None
+    env_id: kinds.EnvId | None = None
+    seed: kinds.CreateSeed | None = None
+    engine: kinds.Engine | None = None
+    kwargs: kinds.Kwargs | None = None
+    render_mode: kinds.RenderMode | None = None
+    max_episode_steps: kinds.MaxEpisodeSteps | None = None
+    num_envs: kinds.NumEnvs | None = None
+    vectorization: kinds.Vectorization | None = None
+    autoreset: kinds.Autoreset | None = None
+    backend: kinds.Backend | None = None
+    resources: kinds.Resources | None = None
+    step_timeout_s: kinds.StepTimeout | None = None
+    make_timeout_s: kinds.MakeTimeout | None = None
+    lease_s: kinds.Lease | None = None
+    snapshot_id: kinds.KeptSnapshotId | None = None
+    snapshot: kinds.KeptSnapshot = None
 
 
 class Numbered(Body, kw_only=True):
     """A call that can be told from a repetition of it (`sequence`). client_id: "" by default."""
 
-    seq: Integer | None = None
-    client_id: Name | None = None
+    seq: kinds.Seq | None = None
+    client_id: kinds.ClientId | None = None
 
 
 class ResetBody(Numbered):
+    example = {"seed": 42}
     empty_list = frozenset({"options"})
 
-    seed: Integer | list[Integer | None] | None = None
-    options: dict[str, Any] | list[Any] | None = None
+    seed: kinds.Seeds | None = None
+    options: kinds.Options | None = None
 
 
 class StepBody(Numbered):
     empty_list = frozenset({"action"})
     empty_text = frozenset({"action"})
     arrays = frozenset({"action"})
+    example = {"action": 1}
 
-    action: Any
-    render: Flag = False
+    action: kinds.Action
+    render: kinds.Render = False
 
 
 class RolloutBody(Numbered):
     needed = True
     arrays = frozenset({"actions"})
     empty_list = frozenset({"actions", "fields"})
+    example = {"sample": 10, "on_done": "reset"}
+    further = {
+        "oneOf": [
+            {"required": ["actions"], "properties": {"actions": {"type": "array"}}},
+            {"required": ["sample"], "properties": {"sample": {"type": "integer"}}},
+        ]
+    }
 
-    actions: Any = None
-    sample: Integer | None = None
-    on_done: Name = "stop"
-    fields: Annotated[list[Name], msgspec.Meta(max_length=64)] | None = None
+    actions: kinds.Actions = None
+    sample: kinds.Sample | None = None
+    on_done: kinds.OnDone = "stop"
+    fields: kinds.Fields | None = None
 
 
 class MonitorStartBody(Body):
-    directory: Annotated[str, msgspec.Meta(max_length=4096)]
-    force: Flag = False
-    resume: Flag = False
-    video_callable: Flag | Integer = False
+    example = {"directory": "recordings/cartpole"}
+
+    directory: kinds.Directory
+    force: kinds.Force = False
+    resume: kinds.Resume = False
+    video_callable: kinds.VideoCallable = False
 
 
 class UploadBody(Body):
-    training_dir: Annotated[str, msgspec.Meta(max_length=4096)]
-    api_key: Annotated[str, msgspec.Meta(max_length=1024)]
-    algorithm_id: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    example = {"training_dir": "recordings/cartpole", "api_key": "sk-1"}
+
+    training_dir: kinds.TrainingDir
+    api_key: kinds.ApiKey
+    algorithm_id: kinds.AlgorithmId | None = None
 
 
 class ScoreboardQuery(Body):
-    env_id: Annotated[str, msgspec.Meta(max_length=255)] | None = None
+    env_id: kinds.OfEnvId | None = None
 
 
 class RegistryQuery(Body):
-    engine: Name | None = None
+    engine: kinds.OfEngine | None = None
 
 
 class NothingReply(msgspec.Struct):
@@ -115,16 +137,16 @@ class NothingReply(msgspec.Struct):
 class CreateReply(msgspec.Struct):
     """env_id and warning only where they say something new."""
 
-    instance_id: str
-    env_id: str | UnsetType = UNSET
-    warning: str | UnsetType = UNSET
+    instance_id: kinds.InstanceId
+    env_id: kinds.ServingId | UnsetType = UNSET
+    warning: kinds.Notice | UnsetType = UNSET
 
 
 class SnapshotReply(msgspec.Struct):
     """kind: how its state is kept, "native", "copy" or "replay"."""
 
-    snapshot_id: str
-    kind: str
+    snapshot_id: kinds.SnapshotId
+    kind: kinds.Kind
 
 
 class PortableSnapshotReply(msgspec.Struct):
@@ -146,21 +168,21 @@ class PortableSnapshotReply(msgspec.Struct):
 class ListReply(msgspec.Struct):
     """instance_id -> environment id, under both names."""
 
-    all_envs: dict[str, str]
-    envs: dict[str, str]
+    all_envs: kinds.Instances
+    envs: kinds.Instances
 
 
 class LastError(msgspec.Struct):
-    code: str
-    message: str
-    time: Time
+    code: kinds.Code
+    message: kinds.Message
+    time: kinds.Time
 
 
 class InstanceReply(msgspec.Struct):
     """num_envs, vectorization and autoreset are those of a vector environment."""
 
-    instance_id: str
-    env_id: str
+    instance_id: kinds.InstanceId
+    env_id: kinds.ServingId
     engine: str
     render_mode: str | None
     render_fps: float
@@ -170,77 +192,77 @@ class InstanceReply(msgspec.Struct):
     num_envs: int | None
     vectorization: str | None
     autoreset: str | None
-    created: Time
-    last_used: Time
-    steps: int
-    episodes: int
-    last_episode_return: float | None
-    last_episode_length: int | None
-    monitor: str | None
+    created: kinds.Time
+    last_used: kinds.Time
+    steps: kinds.Steps
+    episodes: kinds.Episodes
+    last_episode_return: kinds.LastReturn | None
+    last_episode_length: kinds.LastLength | None
+    monitor: kinds.Recorded | None
     backend: str
     step_timeout_s: float
     make_timeout_s: float
-    lease_s: float | None
+    lease_s: kinds.LeaseHeld | None
     last_error: LastError | None
-    restored: int
+    restored: kinds.Restored
 
 
 class ResetReply(msgspec.Struct):
-    observation: Any
-    info: dict[str, Any]
-    info_dropped: list[str] | UnsetType = UNSET
-    restored: bool | UnsetType = UNSET
+    observation: kinds.Observation
+    info: kinds.Info
+    info_dropped: kinds.InfoDropped | UnsetType = UNSET
+    restored: kinds.HasRestored | UnsetType = UNSET
 
 
 class StepReply(msgspec.Struct):
     """Of a vector environment, reward, done, terminated and truncated are arrays of num_envs."""
 
-    observation: Any
-    reward: Any  # a float, or what wire's rule makes of NaN and Infinity
-    done: Any
-    info: dict[str, Any]
-    terminated: Any
-    truncated: Any
-    info_dropped: list[str] | UnsetType = UNSET
-    restored: bool | UnsetType = UNSET
+    observation: kinds.Observation
+    reward: kinds.Reward  # a float, or what wire's rule makes of NaN and Infinity
+    done: kinds.Ends
+    info: kinds.Info
+    terminated: kinds.Ends
+    truncated: kinds.Ends
+    info_dropped: kinds.InfoDropped | UnsetType = UNSET
+    restored: kinds.HasRestored | UnsetType = UNSET
 
 
 class RolloutReply(msgspec.Struct):
     """Of each step, in order; rewards, done, terminated and truncated are arrays of (steps,), or
     (steps, num_envs). Fields that weren't asked for are left out."""
 
-    steps: int
-    observations: Any = UNSET
-    rewards: Any = UNSET
-    terminated: Any = UNSET
-    truncated: Any = UNSET
-    done: Any = UNSET
-    final_observations: Any = UNSET
-    actions: Any = UNSET
-    infos: list[dict[str, Any]] | UnsetType = UNSET
-    info_dropped: list[str] | UnsetType = UNSET
-    restored: bool | UnsetType = UNSET
+    steps: kinds.Made
+    observations: kinds.EachStep = UNSET
+    rewards: kinds.EachStep = UNSET
+    terminated: kinds.EachStep = UNSET
+    truncated: kinds.EachStep = UNSET
+    done: kinds.EachStep = UNSET
+    final_observations: kinds.FinalObservations = UNSET
+    actions: kinds.Played = UNSET
+    infos: kinds.Infos | UnsetType = UNSET
+    info_dropped: kinds.InfoDropped | UnsetType = UNSET
+    restored: kinds.HasRestored | UnsetType = UNSET
 
 
 class SpaceReply(msgspec.Struct):
     """info: what a step takes or gives. single: of one of a vector environment's."""
 
-    info: dict[str, Any]
-    single: dict[str, Any] | UnsetType = UNSET
+    info: kinds.Space
+    single: kinds.Single | UnsetType = UNSET
 
 
 class FrameReply(msgspec.Struct):
     """frame: (height, width, 3) uint8, or text; of a vector environment, a list of these."""
 
-    frame: Any
+    frame: kinds.Frame
 
 
 class ActionReply(msgspec.Struct):
-    action: Any
+    action: kinds.Played
 
 
 class MemberReply(msgspec.Struct):
-    member: bool
+    member: kinds.Member
 
 
 class ScoreboardEntry(msgspec.Struct):
@@ -249,7 +271,7 @@ class ScoreboardEntry(msgspec.Struct):
     engine: str
     algorithm_id: str | None
     uploader: str
-    uploaded: Time
+    uploaded: kinds.Time
     mean: float | None
     error: float | None
     trials: int
@@ -276,7 +298,7 @@ class RegisteredEnv(msgspec.Struct):
 class UnavailableEnv(msgspec.Struct):
     env_id: str
     engine: str
-    missing: str
+    missing: kinds.Missing
 
 
 class RegistryReply(msgspec.Struct):
@@ -290,13 +312,14 @@ class HealthReply(msgspec.Struct):
     status: str
     version: str
     instances: int
-    exactly_once: bool
+    exactly_once: kinds.ExactlyOnce
 
 
 class ErrorReply(msgspec.Struct):
-    message: str
-    code: str
-    retryable: bool
-    detail: str | UnsetType = UNSET
-    request_id: str | UnsetType = UNSET
-    expected: int | UnsetType = UNSET
+    message: kinds.Message
+    code: kinds.Code
+    retryable: kinds.Retryable
+    detail: kinds.Detail | UnsetType = UNSET
+    request_id: kinds.RequestId | UnsetType = UNSET
+    expected: kinds.Expected | UnsetType = UNSET
+    last_good_step: kinds.LastGoodStep | UnsetType = UNSET
