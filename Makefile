@@ -4,6 +4,8 @@
 # make bench   our speeds against their goals           (ARGS=--quick takes a minute; benchmarks/README.md)
 # make soak    100,000 steps of each kind of client, and ten minutes of environments that go wrong
 #              (ARGS="--steps 5000" for the first alone, FAULTS="--minutes 2" for the second)
+# make fuzz    Schemathesis on the OpenAPI document, for ten minutes (ARGS="--minutes 2"), and 5,000 broken
+#              bodies for each decoder
 # make peers   OpenEnv, dm_env_rpc and Ray on the same work, each in an environment of its own
 # make ppo     an agent that learns on a server         (benchmarks/README.md)
 # make example a random agent on a running server       (ARGS="--url …")
@@ -23,7 +25,7 @@ FAULTS ?=
 EXTRAS ?=
 WITH_EXTRAS := $(if $(EXTRAS),$(VENV)/extras-$(EXTRAS))
 
-.PHONY: serve test bench soak peers ppo example lint types lock audit container-test clean
+.PHONY: serve test bench soak fuzz peers ppo example lint types lock audit container-test clean
 
 serve: $(VENV)/installed $(WITH_EXTRAS)
 	@exec $(BIN)/python gym_http_server.py $(ARGS)
@@ -37,6 +39,10 @@ bench: $(VENV)/extras-bench
 soak: $(VENV)/extras-bench
 	$(if $(ARGS)$(if $(FAULTS),,1),@$(BIN)/python -m benchmarks.soak $(ARGS))
 	$(if $(FAULTS)$(if $(ARGS),,1),@$(BIN)/python -m benchmarks.faults $(FAULTS))
+
+fuzz: $(VENV)/extras-test
+	$(if $(wildcard tests/test_fuzz_decoders.py),GYM_HTTP_FUZZ_EXAMPLES=5000 $(BIN)/python -m nose2 tests.test_fuzz_decoders)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 peers: $(VENV)/installed
 	@exec $(BIN)/python -m benchmarks.peers $(ARGS)

@@ -1,0 +1,45 @@
+"""The page on which the API can be tried, in a real browser: Debian's Chromium."""
+
+import shutil
+
+from tests.guarded import TOKEN, Guarded
+
+
+class Page(Guarded):
+    def setUp(self):
+        super().setUp()
+        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        if chromium is None or driver is None:
+            self.skipTest("chromium and chromium-driver are not installed")
+        from selenium import webdriver
+        from selenium.webdriver.chrome.service import Service
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage"):
+            options.add_argument(f"--{argument}")  # as root, and in containers
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.browser = webdriver.Chrome(options=options, service=Service(driver))
+        self.addCleanup(self.browser.quit)
+        self.wait = WebDriverWait(self.browser, 30)
+
+    def first(self, selector):
+        found = self.wait.until(lambda browser: browser.find_elements("css selector", selector))
+        return found[0]
+
+    def test_makes_an_environment_with_the_token(self):
+        self.browser.get(f"{self.server.url}/v1/docs/")
+        self.first(".btn.authorize").click()
+        self.first(".auth-container input").send_keys(TOKEN)
+        self.first(".auth-btn-wrapper .authorize").click()
+        self.first(".btn-done").click()
+        here = "#operations-instances-env_create"
+        self.first(f"{here} .opblock-summary-control").click()
+        self.first(f"{here} .try-out__btn").click()
+        self.first(f"{here} .execute").click()
+        told = self.first(f"{here} .live-responses-table .highlight-code code").text
+        instance_id = told.split('"')[3]
+        status, _, about = self.ask("its user", "GET", f"/v1/envs/{instance_id}/")
+        self.assertEqual((status, about["env_id"]), (200, "CartPole-v1"))
+        self.assertEqual(self.browser.get_log("browser"), [])  # nothing was refused or missing
