@@ -250,8 +250,8 @@ class SameValues(ServerCase):
             "POST close/": {},
         }
         ids = {}
-        known = {f"{route.method} {route.path}" for route in ROUTES}
-        known -= {"POST /v1/shutdown/", "GET /metrics/"}
+        spoken = [route for route in ROUTES if isinstance(route.reply, type) or route.msgpack]
+        known = {f"{route.method} {route.path}" for route in spoken}
         self.assertEqual(
             {line.replace("/v1/envs/<instance_id>/", "") for line in known}, set(script)
         )

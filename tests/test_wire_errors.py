@@ -108,7 +108,7 @@ class WrongPathsAndMethods(WireCase):
         for path in sorted({route.path for route in ROUTES}):
             allowed = {route.method for route in ROUTES if route.path == path}
             at = path.replace("/v1/envs/<instance_id>", env).replace("<path:x>", "0")
-            at = at.replace("<snapshot_id>", "0")
+            at = at.replace("<snapshot_id>", "0").replace("<file>", "start.js")
             for method in {"GET", "POST", "PUT", "DELETE", "PATCH"} - allowed:
                 for spelled in (at, at.rstrip("/") or "/"):
                     with self.subTest(f"{method} {spelled}"):

@@ -120,7 +120,7 @@ class Slashes(WireCase):
             for spelled in (route.path, route.path.rstrip("/") or "/"):
                 with self.subTest(f"{route.method} {spelled}"):
                     at = spelled.replace("/v1/envs/<instance_id>", self.playing())
-                    at = at.replace("<path:x>", "0")
+                    at = at.replace("<path:x>", "0").replace("<file>", "start.js")
                     at = at.replace("<snapshot_id>", self.snapshot_of(at))
                     self.assertNotIn("<", at, "a variable that this test has no value for")
                     status, headers, _ = request(self.server, route.method, at, self.ready(body))
