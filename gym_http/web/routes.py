@@ -343,7 +343,7 @@ def healthz(service: Service) -> schema.HealthReply:
 # ---- this API, for programs and for people
 
 
-@route("GET", "/v1/openapi.json/", ("application/json",), is_open=True)
+@route("GET", "/v1/openapi.json/", ("application/json",), is_open=True, at_once=True)
 def openapi_document(service: Service) -> Raw:
     """Describe this server's API, as OpenAPI 3.1."""
     document = openapi.written(tuple(ROUTES), *service.tokens())

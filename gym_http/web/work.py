@@ -16,7 +16,7 @@ from gym_http.errors import Overloaded
 from gym_http.service import Service
 from gym_http.settings import Settings
 from gym_http.web.compression import with_headers
-from gym_http.web.exchange import Call, Route, answer, refused
+from gym_http.web.exchange import Call, Reply, Route, answer, refused
 
 LARGE_BODY_BYTES = 1024 * 1024  # each connection may have one that is shorter, in memory
 AGAIN_S = 1  # after which to come again, for who was refused
@@ -71,7 +71,7 @@ class Work:
             place.since = since
             place.address = address
             reply = answer(route, self._service, call)
-            return reply.status, *with_headers(reply.body, reply.content_type, accept_encoding)
+            return _written(reply, accept_encoding)
         finally:
             place.address = None
             self._give_back(place)
@@ -82,7 +82,7 @@ class Work:
         """The same, of what takes no time: it needs no place."""
         with self.besides(address):
             reply = answer(route, self._service, call)
-            return reply.status, *with_headers(reply.body, reply.content_type, accept_encoding)
+            return _written(reply, accept_encoding)
 
     def read(self, environ: dict[str, Any], size: int) -> bytes:
         """The body, or what comes of it; `size` bytes at most."""
@@ -122,8 +122,8 @@ class Work:
     def _overloaded(self, route: Route, call: Call, accept_encoding: str | None) -> Made:
         error = self._refusal(f"{self._most} requests are being worked on")
         reply = refused(self._service, error, call, route.name)
-        body, headers = with_headers(reply.body, reply.content_type, accept_encoding)
-        return reply.status, body, [*headers, ("Retry-After", str(AGAIN_S))]
+        status, body, headers = _written(reply, accept_encoding)
+        return status, body, [*headers, ("Retry-After", str(AGAIN_S))]
 
     def _refusal(self, why: str) -> Overloaded:
         return Overloaded(
@@ -131,3 +131,10 @@ class Work:
             f"{self._wait_s:g} s",
             detail="--threads lets it have more, --busy-timeout wait longer",
         )
+
+
+def _written(reply: Reply, accept_encoding: str | None) -> Made:
+    body, headers = with_headers(reply.body, reply.content_type, accept_encoding)
+    if reply.headers:
+        headers += reply.headers
+    return reply.status, body, headers
