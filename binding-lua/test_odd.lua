@@ -43,7 +43,7 @@ end
 
 -- ---- a server that echoes: what is written is what was meant
 
-local odd = gym.new(odd_url .. "//", { json = json, token = "a token", timeout = 0.5 })
+local odd = gym.new(odd_url .. "//", { json = json, token = "a-token", timeout = 0.5 })
 local function echoed(value)
   local echo, _, _, about = odd:env_step("echo", value)
   return echo, about
@@ -75,7 +75,7 @@ for wire, lua in pairs({
 end
 gives({ nil, nil }, getmetatable(echoed({ x = 1 })), getmetatable(echoed({ 1 })))
 _, about = echoed(0)
-gives({ "Bearer a token", "application/json", "application/json" }, about.headers.authorization,
+gives({ "Bearer a-token", "application/json", "application/json" }, about.headers.authorization,
   about.headers.accept, about.headers["content-type"])
 local _, _, _, about_path = odd:env_step("echo / ü%", 0)
 gives({ "/v1/envs/echo%20%2F%20%C3%BC%25/step/" }, about_path.path)
