@@ -169,6 +169,7 @@ def failures(caller):
 
 
 def made_in_vain(caller):
+    nowhere = str(caller.scratch / "nowhere")
     for env_id, code, more in (
         ("No-Such-Env-v0", "malformed_env_id", {}),
         ("CartPole-v99", "malformed_env_id", {}),
@@ -183,12 +184,13 @@ def made_in_vain(caller):
         ("CartPole-v1", "bad_value", {"vectorization": "sync"}),
         ("CustomOdd-v0", "bad_value", {"num_envs": 2, "vectorization": "native"}),
         ("CartPole-v1", "bad_value", {"num_envs": 2, "autoreset": "never"}),
-        ("CustomThird-v0", "make_failed", {"num_envs": 3, "kwargs": {"path": "/dev/null"}}),
+        ("CustomThird-v0", "make_failed", {"num_envs": 3, "kwargs": {"path": nowhere}}),
         ("CartPole-v1", "bad_value", {"engine": "none"}),
         ("CustomMissing-v0", "dependency_missing", {}),
         ("CustomUnheard-v0", "unsupported_space", {}),
         ("CustomTells-v0", "unsupported_space",
-         {"kwargs": {"spaceless": True, "path": "/dev/null"}}),
+         {"kwargs": {"spaceless": True, "path": nowhere}}),
+        ("CustomTells-v0", "forbidden_directory", {"kwargs": {"path": "/dev/null"}}),
     ):  # fmt: skip
         caller.make(env_id, code=code, **more)
 
