@@ -26,6 +26,8 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 LONGEST = 4000  # characters of a message, and of a detail
 
 
@@ -48,9 +50,20 @@ def _first_of(value: Any, left: list[int]) -> Any:
         return {
             _first_of(key, left): _first_of(value[key], left) for key in _while_any(value, left)
         }
+    elif isinstance(value, np.ndarray):
+        left[0] -= value.size
+        if left[0] < 0:  # NumPy cuts long axes, and no short ones, of which there may be many
+            return _Named(f"an array of {value.dtype} {value.shape}")
     elif type(value) is int and value.bit_length() > 10_000:  # Python writes no longer ones
-        return "an integer of thousands of digits"
+        return _Named("an integer of thousands of digits")
     return value
+
+
+class _Named(str):
+    """What stands as it is where a repr is made of it."""
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _while_any(many: Any, left: list[int]) -> Any:

@@ -250,6 +250,18 @@ class OnAServer(ServerCase):
                 message = self.refused(body, "invalid_msgpack")
                 self.assertEqual(message, "Request is not valid MessagePack")
 
+    def test_an_array_is_named_and_not_written_out(self):
+        # NumPy writes a megabyte with axes of two in seconds, and all other threads wait.
+        many = np.zeros((2,) * 16, np.uint8)
+        for action, begins in (
+            (many, "expected an object with the keys"),
+            ({**self.action, "pick": many}, ".pick: expected"),
+            ({**self.action, "pick": [many] * 3}, ".pick: expected"),
+        ):
+            message = self.refused(to_msgpack({"action": action}), "bad_value")
+            self.assertTrue(message.startswith(begins), message)
+            self.assertIn("an array of uint8 (2, 2, 2", message)
+
     def test_on_every_route_that_takes_one(self):
         before = get(self.server, "/v1/envs/")[2]
         whole = [to_msgpack({"env_id": "CartPole-v1", "api_key": "k"}), GOOD[0]]
