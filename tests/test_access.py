@@ -111,6 +111,13 @@ class EveryRoute(Guarded):
         for path in ("/healthz", "/v1/docs/", "/v1/openapi.json"):
             self.assertEqual(self.ask("nobody", "DELETE", path)[0], 405)
 
+    def test_asked_for_as_a_websocket(self):
+        upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        for path, own, strange in (("/v1/envs/", 200, 401), ("/healthz", 200, 200)):
+            for who, expected in (("its user", own), ("nobody", strange)):
+                got = request(self.server, "GET", path, headers=SENT[who] + upgrade)
+                self.assertEqual(got[0], expected, (path, who, got))
+
     def test_head(self):
         for who, path, status in (
             ("nobody", "/v1/envs/", 401),

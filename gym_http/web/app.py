@@ -66,6 +66,7 @@ class GymHTTPApp(flask.Flask):
     def wsgi_app(self, environ: Any, start_response: Any) -> list[bytes]:
         """The WSGI callable. Granian writes head and body at once only where it gets a list."""
         request_ids.begin(environ.get("HTTP_X_REQUEST_ID"))
+        environ.pop("HTTP_UPGRADE", None)  # or the router knows none of our routes for WebSockets
         parts = super().wsgi_app(environ, start_response)
         try:
             return [b"".join(parts)]
