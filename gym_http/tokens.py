@@ -10,7 +10,7 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
-from gym_http.settings import Settings
+from gym_http.settings import Settings, knobs, variable_of
 
 MOST_CHARACTERS = 1024
 SHORT = 16  # characters; what has fewer can be found by trying
@@ -57,10 +57,11 @@ def doubts(given: Settings, now: Settings) -> list[str]:
 
 
 def forget_variables() -> None:
-    """Take the tokens out of the environment, for processes that begin from here on, and code of
-    environments that looks around."""
-    for name in ROLES:
-        os.environ.pop(f"GYM_HTTP_{name.upper()}", None)
+    """Take the tokens out of the environment, and a database's password with its URL, for processes
+    that begin from here on, and code of environments that looks around."""
+    for knob in knobs():
+        if not knob.repr:  # a secret
+            os.environ.pop(variable_of(knob), None)
 
 
 def _read(file: Path, named: str) -> str:

@@ -82,7 +82,8 @@ class Settled(unittest.TestCase):
         self.assertNotIn(READ_TOKEN, shown)
 
     def test_variables_are_forgotten(self):
-        given = {"GYM_HTTP_TOKEN": "a", "GYM_HTTP_READ_TOKEN": "b", "GYM_HTTP_PORT": "1"}
+        secrets = ("GYM_HTTP_TOKEN", "GYM_HTTP_READ_TOKEN", "GYM_HTTP_SCOREBOARD_URL")
+        given = {**dict.fromkeys(secrets, "a"), "GYM_HTTP_PORT": "1"}
         with mock.patch.dict(os.environ, given):
             tokens.forget_variables()
             left = {name for name in given if name in os.environ}
