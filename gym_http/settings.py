@@ -45,8 +45,9 @@ class Settings:
     )
     allowed_hosts: tuple[str, ...] = knob(
         (),
-        "Name that callers may have for this server in their URLs, beside localhost, this "
-        "machine's name and IP addresses; .example.org for all under it, * for any. Repeatable.",
+        "Name that callers may have for this server in their URLs, beside localhost, IP addresses "
+        "and, off loopback, this machine's name; .example.org for all under it, * for any. "
+        "Repeatable.",
         "--allow-host",
     )
     cors_origins: tuple[str, ...] = knob(

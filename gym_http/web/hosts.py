@@ -34,9 +34,11 @@ class Hosts:
         wanted = {name.lower() for name in allowed}
         self._takes_any = "*" in wanted
         self._ends = (".localhost", *(name for name in wanted if name.startswith(".")))
-        here = socket.gethostname().lower()  # not getfqdn, which may wait for DNS
-        short = here.partition(".")[0]
-        own = {"localhost", here, short, f"{short}.local", listen.lower()}
+        own = {"localhost", listen.lower()}
+        if not is_loopback(listen):  # else nobody needs them, and a strange network's DNS has them
+            here = socket.gethostname().lower()  # not getfqdn, which may wait for DNS
+            short = here.partition(".")[0]
+            own |= {here, short, f"{short}.local"}
         self._names = {name.rstrip(".") for name in own | wanted}
 
     def knows(self, host: str) -> bool:
