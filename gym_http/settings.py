@@ -186,19 +186,19 @@ class Settings:
         ):
             value = getattr(self, name)
             if value is not None and not value >= least:  # NaN isn't, either
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+                raise ValueError(f"{_flag(name)} must be at least {least}, got {value}")
         for name in ("busy_timeout_s", "step_timeout_s", "make_timeout_s", "idle_timeout_s"):
             if (getattr(self, name) or 0) > threading.TIMEOUT_MAX:
-                raise ValueError(f"{name} must be at most {threading.TIMEOUT_MAX:g}")
+                raise ValueError(f"{_flag(name)} must be at most {threading.TIMEOUT_MAX:g}")
         if self.port > 65535:
-            raise ValueError(f"port must be at most 65535, got {self.port}")
+            raise ValueError(f"--port must be at most 65535, got {self.port}")
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together: give both, or none")
+            raise ValueError("--tls-cert and --tls-key belong together: give both, or none")
         if self.tls_client_ca is not None and self.tls_cert is None:
-            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+            raise ValueError("--tls-client-ca needs --tls-cert and --tls-key")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}")
+                raise ValueError(f"{_flag(name)} must be one of {', '.join(choices)}")
 
 
 def flags_of(knob: Field[Any]) -> tuple[str, ...]:
@@ -207,6 +207,10 @@ def flags_of(knob: Field[Any]) -> tuple[str, ...]:
         return tuple(knob.metadata["flags"])
     name = knob.name.removesuffix("_s").removesuffix("_bytes").replace("_", "-")
     return (f"--{name}",)
+
+
+def _flag(name: str) -> str:
+    return next(flags_of(knob)[-1] for knob in knobs() if knob.name == name)
 
 
 def variable_of(knob: Field[Any]) -> str:

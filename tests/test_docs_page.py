@@ -28,18 +28,32 @@ class Page(Guarded):
         found = self.wait.until(lambda browser: browser.find_elements("css selector", selector))
         return found[0]
 
-    def test_makes_an_environment_with_the_token(self):
+    def tried(self, operation, answer, instance_id=None):
+        """The element `answer` of the reply, once the operation has been tried."""
+        here = f"#operations-{operation}"
+        for selector in (".opblock-summary-control", ".try-out__btn"):
+            self.click(f"{here} {selector}")
+        if instance_id is not None:
+            self.first(f"{here} input").send_keys(instance_id)
+        self.click(f"{here} .execute")
+        return self.first(f"{here} .live-responses-table {answer}")
+
+    def click(self, selector):
+        found = self.first(selector)
+        self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
+        found.click()
+
+    def test_makes_an_environment_with_the_token_and_shows_it(self):
         self.browser.get(f"{self.server.url}/v1/docs/")
         self.first(".btn.authorize").click()
         self.first(".auth-container input").send_keys(TOKEN)
         self.first(".auth-btn-wrapper .authorize").click()
         self.first(".btn-done").click()
-        here = "#operations-instances-env_create"
-        self.first(f"{here} .opblock-summary-control").click()
-        self.first(f"{here} .try-out__btn").click()
-        self.first(f"{here} .execute").click()
-        told = self.first(f"{here} .live-responses-table .highlight-code code").text
+        told = self.tried("instances-env_create", ".highlight-code code").text
         instance_id = told.split('"')[3]
         status, _, about = self.ask("its user", "GET", f"/v1/envs/{instance_id}/")
         self.assertEqual((status, about["env_id"]), (200, "CartPole-v1"))
+        self.ask("its user", "POST", f"/v1/envs/{instance_id}/reset/")
+        picture = self.tried("episodes-env_render", "img", instance_id)
+        self.wait.until(lambda browser: picture.get_property("naturalWidth") == 600)
         self.assertEqual(self.browser.get_log("browser"), [])  # nothing was refused or missing

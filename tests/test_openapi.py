@@ -66,6 +66,29 @@ class Document(unittest.TestCase):
                     optional = last == components.ABSENT or None in last.get("enum", ())
                     self.assertEqual(optional, not field.required)
 
+    def test_asks_for_a_picture_first(self):
+        """A page and generators take the first."""
+        answered = operations()["env_render"][2]["responses"]["200"]
+        self.assertEqual(next(iter(answered["content"])), "image/png")
+
+    def test_leaves_generators_nothing_to_guess(self):
+        """openapi-typescript takes an object without either as empty; openapi-python-client wants
+        items, and enums of one type."""
+        left = [DOCUMENT["components"]]
+        while left:
+            inner = left.pop()
+            left += inner.values() if isinstance(inner, dict) else inner
+            left = [value for value in left if isinstance(value, (dict, list))]
+            if not isinstance(inner, dict):
+                continue
+            with self.subTest(schema=str(inner)[:200]):
+                if inner.get("type") == "object":
+                    self.assertTrue(inner.keys() & {"properties", "additionalProperties"})
+                if inner.get("type") == "array":
+                    self.assertIn("items", inner)
+                kinds = {type(value) for value in inner.get("enum", ()) if value is not None}
+                self.assertLessEqual(len(kinds), 1)
+
     def test_has_every_error(self):
         codes = {kind.code for kind in refusals.family(errors.GymHTTPError)}
         self.assertEqual(set(SCHEMAS["ErrorReply"]["properties"]["code"]["enum"]), codes)

@@ -74,10 +74,11 @@ class Start(unittest.TestCase):
 
     @params(
         (["-l", "no.such.host.invalid"], 1, "can't listen on no.such.host.invalid"),
-        (["-p", "70000"], 2, "port must be at most 65535"),
-        (["-p", "-1"], 2, "port must be at least 0"),
+        (["-p", "70000"], 2, "--port must be at most 65535"),
+        (["-p", "-1"], 2, "--port must be at least 0"),
         (["-p", "http"], 2, "not a valid integer"),
-        (["--threads", "0"], 2, "threads must be at least 1"),
+        (["--threads", "0"], 2, "--threads must be at least 1"),
+        (["--body-timeout", "nan"], 2, "--body-timeout must be at least 1, got nan"),
         (
             ["--import", "no_such_module"],
             1,
@@ -94,7 +95,7 @@ class Start(unittest.TestCase):
 
     def test_variables_do_what_flags_do(self):
         ended = run_server(GYM_HTTP_THREADS="0")
-        self.assertIn("threads must be at least 1", ended.stderr)
+        self.assertIn("--threads must be at least 1", ended.stderr)
         with ServerProcess(environ={"GYM_HTTP_STRICT_IDS": "1"}) as server:
             status, _, reply = post(server, "/v1/envs/", {"env_id": "Pendulum-v0"})
             self.assertEqual((status, reply["code"]), (400, "malformed_env_id"))

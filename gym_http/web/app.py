@@ -248,7 +248,7 @@ def _http_error(error: werkzeug.exceptions.HTTPException) -> flask.Response:
     path = errors.shown(flask.request.path)
     ours: errors.GymHTTPError
     if isinstance(error, werkzeug.exceptions.NotFound):
-        ours = errors.UnknownPath(f"there is nothing at {path}; docs/protocol.md lists the routes")
+        ours = errors.UnknownPath(f"there is nothing at {path}; /v1/docs/ lists what there is")
     elif isinstance(error, werkzeug.exceptions.MethodNotAllowed):
         allowed = ", ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
         ours = errors.MethodNotAllowed(f"{path} takes {allowed}, not {flask.request.method}")

@@ -24,10 +24,14 @@ TEMPLATE = "#/components/schemas/{name}"
 ABSENT = {"$ref": TEMPLATE.format(name="NotProvided")}
 _NOT_PROVIDED: Schema = {
     "description": "The same as leaving the field out.",
-    "enum": [None, "", []],
+    "anyOf": [
+        {"type": "null"},
+        {"type": "string", "maxLength": 0},
+        {"type": "array", "items": {}, "maxItems": 0},
+    ],  # no enum: generators of clients make one type of that
 }
 _INTEGER = [{"type": "integer"}, {"type": "number"}]  # kinds.Integer, as msgspec writes it
-_TABLE: Schema = {"type": ["object", "array"], "maxItems": 0}  # an empty one of Lua's is a list
+_TABLE: Schema = {"type": ["object", "array"], "items": {}, "maxItems": 0}  # an empty one of Lua's is a list
 
 
 def schemas(routes: Iterable[Route]) -> dict[str, Schema]:
@@ -65,6 +69,10 @@ def query_parameters(kind: type[Body]) -> list[Schema]:
 def content_of(route: Route) -> Schema:
     """What a reply that succeeds may be, by its content type."""
     content: Schema = {}
+    if not isinstance(route.reply, type):  # first, for it is what pages and generators ask for
+        for name in route.reply:
+            schema = {"type": "string"} if name.startswith("text/") else {}
+            content[name] = {"schema": schema}
     structs = [kind for kind in (route.reply, route.msgpack) if isinstance(kind, type)]
     for kind in structs:
         ref = {"schema": {"$ref": TEMPLATE.format(name=kind.__name__)}}
@@ -73,10 +81,6 @@ def content_of(route: Route) -> Schema:
         content[MSGPACK[0]] = ref
     if route.reply is NothingReply:  # to who asks for HTML; exchange says why
         content["text/html"] = {"schema": {"const": "{}"}}
-    if not isinstance(route.reply, type):
-        for name in route.reply:
-            schema = {"type": "string"} if name.startswith("text/") else {}
-            content[name] = {"schema": schema}
     return content
 
 
@@ -116,7 +120,7 @@ def _lenient(kind: type[Body], schema: Schema) -> Schema:
             options = rest["anyOf"] if rest.keys() == {"anyOf"} else [rest]
             absent = {"enum": [None, ""]} if name in kind.empty_list else ABSENT
             schema["properties"][name] = {**described, "anyOf": [*options, absent]}
-    schema.update(kind.further)
+    schema.update(_tidy(kind.further))
     if not needs_body(kind):
         del schema["type"]  # anything may be sent, and is nothing but where it is an object
     return schema
@@ -130,7 +134,8 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def _tidy(schema: Any) -> Any:
-    """With a description where the field is, not inside of it, and integers that are only that."""
+    """With a description where the field is, not inside of it, integers that are only that, and
+    objects and arrays that say that anything may be in them."""
     if isinstance(schema, list):
         return [_tidy(inner) for inner in schema]
     if not isinstance(schema, dict):
@@ -138,6 +143,10 @@ def _tidy(schema: Any) -> Any:
     schema = {key: _tidy(inner) for key, inner in schema.items() if key != "title"}
     if schema.get("required") == []:
         del schema["required"]
+    if schema.get("type") == "object" and not schema.keys() & {"properties", "additionalProperties"}:
+        schema["additionalProperties"] = True  # as it is by default, but not to all generators
+    if schema.get("type") == "array":
+        schema.setdefault("items", {})  # the same
     if "default" in schema and schema["default"] is None:
         del schema["default"]
     options = schema.get("anyOf", [])

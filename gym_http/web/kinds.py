@@ -155,7 +155,7 @@ OnDone = Annotated[
 ]
 Fields = Annotated[
     list[Annotated[str, Meta(max_length=FEW, extra_json_schema={"enum": list(FIELDS)})]],
-    says("which of the fields below come back; `[]` for `steps` alone", FEW),
+    says("which fields come back; `[]` for `steps` alone", FEW),
 ]
 
 # ---- requests: recordings and scores
