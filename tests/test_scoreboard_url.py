@@ -48,7 +48,7 @@ class Urls(unittest.TestCase):
         ended = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
         )
-        self.assertIn("pip install 'gym-http[postgres]'", ended.stdout, ended.stderr)
+        self.assertIn("pip install '.[postgres]'", ended.stdout, ended.stderr)
 
 
 class AServerOnPostgreSQL(unittest.TestCase):

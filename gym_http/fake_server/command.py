@@ -84,7 +84,7 @@ def fake_server(
         from gym_http.fake_server import certifying
     except ModuleNotFoundError as error:
         raise click.ClickException(
-            f"this needs {error.name}: pip install 'gym-http[conformance]'"
+            f"this needs {error.name}: pip install '.[conformance]'"
         ) from error
     if report is not None and not report.parent.is_dir():
         raise click.UsageError(f"--report {report}: there is no such directory")

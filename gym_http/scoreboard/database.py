@@ -81,7 +81,7 @@ def _need_driver(url: sa.URL) -> None:
     except (ImportError, sa.exc.NoSuchModuleError) as error:
         if url.drivername == "postgresql+psycopg":
             raise DependencyMissing(
-                "--scoreboard-url: PostgreSQL needs its driver: pip install 'gym-http[postgres]'",
+                "--scoreboard-url: PostgreSQL needs its driver: pip install '.[postgres]'",
                 detail=str(error),
             ) from error
         raise DependencyMissing(

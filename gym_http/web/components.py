@@ -31,7 +31,8 @@ _NOT_PROVIDED: Schema = {
     ],  # no enum: generators of clients make one type of that
 }
 _INTEGER = [{"type": "integer"}, {"type": "number"}]  # kinds.Integer, as msgspec writes it
-_TABLE: Schema = {"type": ["object", "array"], "items": {}, "maxItems": 0}  # an empty one of Lua's is a list
+# An empty table of Lua's is a list.
+_TABLE: Schema = {"type": ["object", "array"], "items": {}, "maxItems": 0}
 
 
 def schemas(routes: Iterable[Route]) -> dict[str, Schema]:
@@ -143,10 +144,11 @@ def _tidy(schema: Any) -> Any:
     schema = {key: _tidy(inner) for key, inner in schema.items() if key != "title"}
     if schema.get("required") == []:
         del schema["required"]
-    if schema.get("type") == "object" and not schema.keys() & {"properties", "additionalProperties"}:
-        schema["additionalProperties"] = True  # as it is by default, but not to all generators
+    # As it is by default, but not to all generators:
+    if schema.get("type") == "object" and "properties" not in schema:
+        schema.setdefault("additionalProperties", True)
     if schema.get("type") == "array":
-        schema.setdefault("items", {})  # the same
+        schema.setdefault("items", {})
     if "default" in schema and schema["default"] is None:
         del schema["default"]
     options = schema.get("anyOf", [])
