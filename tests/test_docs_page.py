@@ -56,4 +56,7 @@ class Page(Guarded):
         self.ask("its user", "POST", f"/v1/envs/{instance_id}/reset/")
         picture = self.tried("episodes-env_render", "img", instance_id)
         self.wait.until(lambda browser: picture.get_property("naturalWidth") == 600)
+        self.browser.set_window_size(500, 800)  # no narrower one is had
+        wide = "return document.documentElement.scrollWidth - window.innerWidth"
+        self.wait.until(lambda browser: browser.execute_script(wide) <= 0)
         self.assertEqual(self.browser.get_log("browser"), [])  # nothing was refused or missing

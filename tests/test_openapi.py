@@ -154,7 +154,7 @@ class Served(ServerCase):
     def test_what_the_page_names_is_there(self):
         page = get(self.server, "/v1/docs/")[2].decode()
         named = [part.split('"')[0] for part in page.replace("src=", "href=").split('href="')[1:]]
-        self.assertEqual(len(named), 5)
+        self.assertEqual(len(named), 6)
         for path in named:
             with self.subTest(path=path):
                 reply = requests.head(self.server.url + path)

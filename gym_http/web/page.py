@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib import metadata, resources
 
+from gym_http import __version__
 from gym_http.errors import UnknownPath, shown
 from gym_http.service import Service
 from gym_http.web.exchange import Raw
@@ -21,7 +22,8 @@ FILES = {  # of the package
     "favicon-32x32.png": "image/png",
 }
 START = "start.js"  # ours
-ASSETS = (*FILES, START)
+STYLE = "page.css"
+ASSETS = (*FILES, START, STYLE)
 TYPES = ("text/javascript", "text/css", "image/png")
 
 _POLICY = "; ".join(
@@ -63,6 +65,13 @@ window.ui = SwaggerUIBundle({
 });
 """
 
+# On phones a table scrolls by itself: its links are wider than the page.
+_STYLE = """\
+@media (max-width: 640px) {
+  .swagger-ui table.responses-table { display: block; overflow-x: auto; }
+}
+"""
+
 
 def docs(service: Service) -> Raw:
     """Show the API in a browser, to be tried."""
@@ -89,8 +98,9 @@ def _page() -> bytes:
 <title>gym-http: the API</title>
 <link rel="icon" type="image/png" href="{PATH}favicon-32x32.png?{version}">
 <link rel="stylesheet" href="{PATH}swagger-ui.css?{version}">
+<link rel="stylesheet" href="{PATH}{STYLE}?{__version__}">
 <script src="{PATH}swagger-ui-bundle.js?{version}" defer></script>
-<script src="{PATH}{START}?{version}" defer></script>
+<script src="{PATH}{START}?{__version__}" defer></script>
 </head>
 <body>
 <div id="page"></div>
@@ -105,5 +115,7 @@ def _asset(name: str) -> tuple[bytes, str]:
     """(a file's content, its content type). name: one of ASSETS."""
     if name == START:
         return _START.encode(), "text/javascript; charset=utf-8"
+    if name == STYLE:
+        return _STYLE.encode(), "text/css; charset=utf-8"
     found = resources.files(PACKAGE.replace("-", "_")) / "dist" / name
     return found.read_bytes(), FILES[name]
