@@ -281,5 +281,5 @@ class Starting(Files):
 
     @params(["--tls-cert", "c"], ["--tls-key", "k"], ["--tls-client-ca", "a"])
     def test_halves(self, flags):
-        with self.assertRaisesRegex(Exception, "tls_cert and tls_key"):
+        with self.assertRaisesRegex(Exception, "--tls-cert and --tls-key"):
             read_settings(flags)
