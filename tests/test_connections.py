@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import resource
 import socket
 import time
 import unittest
@@ -22,6 +23,7 @@ from tests.support import (
     request,
 )
 from tests.test_metrics import scraped
+from tests.test_out_of_files import files_of, let_open
 
 HEAD = "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -135,6 +137,16 @@ class Slow(unittest.TestCase):
         self.assertLess(time.monotonic() - begun, 1)
         eventually(lambda: all(map(is_ended, more)))
         self.assertGreaterEqual(counted(self.server)["slow_request"], 200)
+
+    def test_where_no_file_is_left(self):
+        """Then above all: who holds them has to be found without another one."""
+        worker = self.server.worker_pid()
+        before = len(files_of(worker))
+        held = self.closing([stuck(self.server) for _ in range(5)])
+        eventually(lambda: len(files_of(worker)) >= before + 5)
+        usual = let_open(worker, 0)
+        self.addCleanup(resource.prlimit, worker, resource.RLIMIT_NOFILE, usual)
+        eventually(lambda: all(map(is_ended, held)), 10)
 
     def check_what_does_not_come(self):
         """An answer where HTTP has one; then the end."""

@@ -26,7 +26,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gym_http.settings import Settings
-from gym_http.web.sockets import Line, are_told, cut, lines
+from gym_http.web.sockets import Line, Lines, are_told
 from gym_http.web.work import Work
 
 log = logging.getLogger(__name__)
@@ -210,7 +210,7 @@ class Overseer(Collector):
     """Looks after the connections that are accepted on `port`, in a thread of its own."""
 
     def __init__(self, port: int, work: Work, most: int, settings: Settings) -> None:
-        self._port = port
+        self._lines = Lines(port)
         self._work = work
         # Granian ends idle ones before. It doesn't see those that have begun another request, in
         # the packet of the one before.
@@ -235,13 +235,13 @@ class Overseer(Collector):
             time.sleep(TICK_S)
             try:
                 self._look()
-            except Exception:  # no file left to look with, say: later there may be
-                log.debug("connections could not be looked at", exc_info=True)
+            except Exception:  # slow ones have to end all the same
+                log.exception("connections could not be looked at")
 
     def _look(self) -> None:
         self._work.tick += 1
         under_way = self._work.under_way()
-        found = list(lines(self._port))
+        found = list(self._lines.found())
         ended = self._watch.ended_by(self._work.tick, under_way, self._work.reading.copy(), found)
         self._count = len(found)
         self._work.late = {line.address for line, why in ended if why == SLOW_REQUEST}
@@ -250,7 +250,7 @@ class Overseer(Collector):
         for line, why in ended:
             # Who is late with a body is told so, where it listens.
             asked = why == SLOW_REQUEST and line.inode not in told
-            if cut(line, self._port, socket.SHUT_RD if asked else socket.SHUT_RDWR):
+            if self._lines.cut(line, socket.SHUT_RD if asked else socket.SHUT_RDWR):
                 if asked:
                     self._told.add(line.inode)
                 if line.inode not in told:

@@ -26,13 +26,15 @@ Made = tuple[int, bytes, list[tuple[str, str]]]  # a reply as it goes out: statu
 
 
 class Place:
-    """Where a request is worked on, or waits to be: whose, and since which tick. Free, nobody's."""
+    """Where a request is worked on, or waits to be.
 
-    __slots__ = ("address", "since")
+    holder: whose it is, and since which tick; both at once, for others look at it. None while free.
+    """
 
-    def __init__(self, address: str | None = None, since: int = 0) -> None:
-        self.address = address
-        self.since = since
+    __slots__ = ("holder",)
+
+    def __init__(self, holder: tuple[str, int] | None = None) -> None:
+        self.holder = holder
 
 
 class Work:
@@ -68,12 +70,11 @@ class Work:
             except Empty:
                 return self._overloaded(route, call, accept_encoding)
         try:
-            place.since = since
-            place.address = address
+            place.holder = address, since
             reply = answer(route, self._service, call)
             return _written(reply, accept_encoding)
         finally:
-            place.address = None
+            place.holder = None
             self._give_back(place)
 
     def made_at_once(
@@ -108,7 +109,7 @@ class Work:
     def besides(self, address: str) -> Iterator[None]:
         """While this thread has a request in hand, without a place for it."""
         thread = get_ident()
-        self._besides[thread] = Place(address, self.tick)
+        self._besides[thread] = Place((address, self.tick))
         try:
             yield
         finally:
@@ -117,7 +118,7 @@ class Work:
     def under_way(self) -> list[tuple[str, int]]:
         """(whose, since which tick) of each request that has been read and isn't answered."""
         held = [*self._places, *self._besides.copy().values()]
-        return [(place.address, place.since) for place in held if place.address is not None]
+        return [holder for place in held if (holder := place.holder) is not None]
 
     def _overloaded(self, route: Route, call: Call, accept_encoding: str | None) -> Made:
         error = self._refusal(f"{self._most} requests are being worked on")
