@@ -77,7 +77,7 @@ class Lease:
     ) -> None:
         instance = self._instance
         try:
-            if isinstance(error, GymHTTPError) and error.fatal:
+            if error is not None and isinstance(error, GymHTTPError) and error.fatal:
                 self._registry.condemn(instance, error)
         finally:
             if instance.watched:

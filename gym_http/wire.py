@@ -57,9 +57,9 @@ def from_json(body: bytes) -> Any:
 
 def struct_from_json(body: bytes, kind: type[Struct]) -> Struct | None:
     """The `kind` that `body` is, in one go; None where it is none, or may hold too much."""
-    if len(body) > DEEPEST and body.count(b"[") + body.count(b"{") > DEEPEST:
-        return None
-    if len(body) > counting.LARGE:
+    if len(body) > DEEPEST and (
+        len(body) > counting.LARGE or body.count(b"[") + body.count(b"{") > DEEPEST
+    ):
         return None
     try:
         return _decoder(kind).decode(body)

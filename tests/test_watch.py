@@ -130,6 +130,21 @@ class Policy(unittest.TestCase):
         work = [("10.0.0.1", 1)]  # perhaps of 2 or 3
         self.assertEqual(self.tick(*found, line(4, 50, 90), work=work), [(4, CROWDED)])
 
+    def test_of_too_many_none_of_who_has_few(self):
+        """Though the others' are all in use: one more of theirs would take its place."""
+        self.tick.watch = Watch(10, 5, 60)
+        for count in range(1, 50):
+            busy = [line(n, 50 * count, 90 * count) for n in range(9)]
+            idle = [line(10 + n, 50, 90, address="10.0.0.2") for n in range(2)]
+            self.assertEqual(self.tick(*busy, *idle), [])
+
+    def test_when_the_server_ends_much_that_came_buys_nothing(self):
+        self.tick(line(1, 10**7, asks=True))
+        self.tick.watch.hurry()
+        self.assertEqual(
+            self.tick.ends_after(line(1, 2 * 10**7, asks=True)), (1, [(1, SLOW_REQUEST)])
+        )
+
     def test_of_too_many_first_who_never_said_anything_last_who_stopped_in_the_middle(self):
         found = [line(1, 50, asks=True), line(2, 50, 90), line(3), line(4), line(5, 50, 90)]
         ended = [self.tick(*found) for _ in range(3)]

@@ -46,14 +46,15 @@ class Access:
     def is_plain(self, environ: Mapping[str, Any]) -> bool:
         """Whether the request may do anything, and nothing has to be told to a browser. For who
         makes haste; where it isn't, `check` says what it is. environ: as in WSGI."""
-        get = environ.get
         if (
-            get("HTTP_HOST", "") not in self._good_hosts
-            or get("HTTP_ORIGIN")
-            or get("HTTP_SEC_FETCH_SITE")
+            environ.get("HTTP_HOST", "") not in self._good_hosts
+            or "HTTP_ORIGIN" in environ
+            or "HTTP_SEC_FETCH_SITE" in environ
         ):
             return False
-        return not self._token or _is_same(_bearer(get("HTTP_AUTHORIZATION", "")), self._token)
+        if not self._token:
+            return True
+        return _is_same(_bearer(environ.get("HTTP_AUTHORIZATION", "")), self._token)
 
     def check(self, environ: Mapping[str, Any], route: Route | None) -> bool:
         """Whether the caller may only watch. Raises UnknownHost, ForeignOrigin, Unauthorized,

@@ -77,10 +77,16 @@ class Watch:
 
     def __init__(self, most: int, timeout_ticks: float, idle_ticks: float) -> None:
         self._most = most
-        self.timeout_ticks = timeout_ticks
+        self._timeout_ticks = timeout_ticks
+        self._ends = False
         self._idle_ticks = idle_ticks
         self._seen: dict[int, Seen] = {}
         self._reading: dict[int, tuple[dict[str, Any], int]] = {}
+
+    def hurry(self) -> None:
+        """The server ends: what has not come by now will not be answered, however much it is."""
+        self._ends = True
+        self._timeout_ticks = min(self._timeout_ticks, ENDING_TICKS)
 
     def ended_by(
         self,
@@ -113,7 +119,7 @@ class Watch:
         if surplus > 0:
             gone = {line.inode for line, _ in ended}
             left = [seen for inode, seen in self._seen.items() if inode not in gone]
-            ended += [(line, CROWDED) for line in _dispensable(left, surplus)]
+            ended += [(line, CROWDED) for line in _dispensable(left, surplus, self._most)]
         return ended
 
     def _disguised(self, tick: int, reading: Mapping[int, dict[str, Any]]) -> Iterator[Line]:
@@ -125,7 +131,7 @@ class Watch:
             if known is not environ:
                 since = tick
             self._reading[thread] = environ, since
-            if tick - since > self.timeout_ticks + 1:
+            if tick - since > self._timeout_ticks + 1:
                 waited_for[_canonical(environ.get("REMOTE_ADDR", ""))].append(since)
         if not waited_for:
             return
@@ -142,8 +148,9 @@ class Watch:
                 yield seen.line
 
     def _overdue(self, seen: Seen) -> str | None:
-        line, least = seen.line, self.timeout_ticks
-        if seen.exposed > least + (line.received - seen.received_before) / BYTES_A_TICK:
+        line, least = seen.line, self._timeout_ticks
+        came = 0 if self._ends else line.received - seen.received_before
+        if seen.exposed > least + came / BYTES_A_TICK:
             return SLOW_REQUEST
         if seen.untaken > least + (line.taken - seen.taken_before) / BYTES_A_TICK:
             return SLOW_REPLY
@@ -175,10 +182,11 @@ def _is_same(before: Line, line: Line) -> bool:
     )
 
 
-def _dispensable(seen: list[Seen], count: int) -> Iterator[Line]:
+def _dispensable(seen: list[Seen], count: int, most: int) -> Iterator[Line]:
     """At most so many, each of whoever has most at that moment: first what has never said anything,
     then what is idle, for longest, then what has long been expected to go on."""
     held = Counter(each.line.address for each in seen)
+    few = most / 2 / len(held)  # who has no more keeps them: of all places, that is half at most
     mine: defaultdict[str, list[Seen]] = defaultdict(list)
     for each in seen:
         least = TAKEN_UP_TICKS + 1 if each.asking and each.line.received else IDLE_TICKS
@@ -188,6 +196,8 @@ def _dispensable(seen: list[Seen], count: int) -> Iterator[Line]:
         own.sort(key=lambda each: (not each.line.received, not each.asking, each.quiet))
     while count > 0 and mine:
         address = max(mine, key=held.__getitem__)
+        if held[address] <= few:
+            return
         yield mine[address].pop().line
         if not mine[address]:
             del mine[address]
@@ -228,7 +238,7 @@ class Overseer(Collector):
 
     def hurry(self) -> None:
         """The server is being ended: it doesn't wait long for what may never come."""
-        self._watch.timeout_ticks = min(self._watch.timeout_ticks, ENDING_TICKS)
+        self._watch.hurry()
 
     def _run(self) -> None:
         while True:

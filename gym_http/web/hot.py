@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from functools import lru_cache
 from threading import get_ident
 from typing import Any
 
@@ -28,6 +29,8 @@ HOT = {
     for verb in (route.path.removeprefix(ENV), route.path.removeprefix(ENV).rstrip("/"))
 }
 
+LONGEST = len("/v1/envs/12345678/") + max(map(len, HOT))
+
 _STATUS = {code: f"{code} {name.upper()}" for code, name in HTTP_STATUS_CODES.items()}
 
 
@@ -42,7 +45,8 @@ class Front:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         get = environ.get
-        known, length = _known(environ["PATH_INFO"]), get("CONTENT_LENGTH", "")
+        path, length = environ["PATH_INFO"], get("CONTENT_LENGTH", "")
+        known = _known(path) if len(path) <= LONGEST else None
         if (
             known is None
             or not length.isdecimal()  # in chunks, say
@@ -76,6 +80,7 @@ class Front:
         return [sent]
 
 
+@lru_cache(maxsize=8192)  # of short ones; it takes a tenth of the time
 def _known(path: str) -> tuple[Route, str] | None:
     """(the route, the instance_id), if it is one of these, and the id one that we give."""
     route = HOT.get(path[18:])
