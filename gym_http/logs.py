@@ -16,6 +16,9 @@ from structlog.stdlib import ExtraAdder, ProcessorFormatter
 from gym_http import request_ids
 
 LONGEST = 2000  # characters of a field
+MOST_REFUSALS = 500  # lines at once, and then so many a second: callers shouldn't fill a disk
+REFUSALS_A_SECOND = 10
+REFUSALS = ("refused", "failed")
 
 _logfmt = LogfmtRenderer(bool_as_flag=False)
 
@@ -24,8 +27,33 @@ def start(level: str, form: str) -> None:
     """Write what is logged from now on to standard error. form: "text" or "json"."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(form))
+    handler.addFilter(Spate())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(form == "json")
+
+
+class Spate(logging.Filter):
+    """Of errors that were answered, lets so many by. How many `more` there were stands in the
+    line of the next that gets one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room: dict[str, tuple[float, float]] = {}  # event -> (when, for how many lines)
+        self._more = dict.fromkeys(REFUSALS, 0)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        event = record.msg
+        if event not in REFUSALS:
+            return True
+        when, room = self._room.get(event, (record.created, MOST_REFUSALS))
+        room = min(room + (record.created - when) * REFUSALS_A_SECOND, MOST_REFUSALS)
+        self._room[event] = record.created, max(room - 1, 0)
+        if room < 1:
+            self._more[event] += 1
+            return False
+        if self._more[event]:
+            record.more, self._more[event] = self._more[event], 0
+        return True
 
 
 def formatter(form: str) -> logging.Formatter:

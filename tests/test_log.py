@@ -3,12 +3,22 @@
 import json
 import re
 import shlex
+import socket
 import unittest
 
 from nose2.tools import params
 
-from gym_http.logs import LONGEST
-from tests.support import ServerProcess, create, get, post, request
+from gym_http.logs import LONGEST, MOST_REFUSALS
+from tests.support import (
+    ServerProcess,
+    create,
+    eventually,
+    exchange,
+    get,
+    post,
+    request,
+    shared_server,
+)
 
 FORGED = "2026-01-01T00:00:00.000Z INFO gym_http.registry created instance_id=00000000"
 HOSTILE = (
@@ -216,3 +226,26 @@ class RequestIds(Case):
             ):
                 self.assertRegex(headers["x-request-id"], "^[0-9a-f]{12}$")
             self.assertEqual(server.log(), "")
+
+
+class Spate(unittest.TestCase):
+    def test_of_refusals_without_end_most_are_a_number(self):
+        """Of every one of them, all the same."""
+        log = Log(shared_server(), "text")
+        count, raw = 1000, b"GET /spate HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+        def told():
+            exchange(log.server.address, raw)
+            told = [event for event in log.events() if "spate" in event.get("route", "")]
+            self.sent += 1
+            lines.append(len(told))
+            return len(told) + sum(int(event.get("more", 0)) for event in told) == self.sent
+
+        lines, self.sent = [], count
+        with socket.create_connection(log.server.address, timeout=30) as connection:
+            last = raw.replace(b"Host", b"Connection: close\r\nHost")
+            connection.sendall(raw * (count - 1) + last)
+            with connection.makefile("rb") as replies:
+                self.assertEqual(replies.read().count(b"HTTP/1.1 404 "), count)
+        eventually(told)
+        self.assertLess(lines[0], 1.5 * MOST_REFUSALS)
