@@ -1,6 +1,7 @@
 """A plugin for nose2's worker processes (`-N 2`): tests there may start processes of their own, and
 one that takes its worker along ends the run."""
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -24,6 +25,9 @@ class SideBySide(Plugin):
 
     def startSubprocess(self, event):
         multiprocessing.current_process()._config["daemon"] = False
+
+    def stopSubprocess(self, event):
+        atexit._run_exitfuncs()  # servers end so; multiprocessing's processes don't call it
 
 
 def _end_at_a_death(record):
