@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from datetime import datetime, timezone
 from typing import Any
 
@@ -40,20 +41,23 @@ class Spate(logging.Filter):
         super().__init__()
         self._room: dict[str, tuple[float, float]] = {}  # event -> (when, for how many lines)
         self._more = dict.fromkeys(REFUSALS, 0)
+        self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         event = record.msg
         if event not in REFUSALS:
             return True
-        when, room = self._room.get(event, (record.created, MOST_REFUSALS))
-        room = min(room + (record.created - when) * REFUSALS_A_SECOND, MOST_REFUSALS)
-        self._room[event] = record.created, max(room - 1, 0)
-        if room < 1:
-            self._more[event] += 1
-            return False
-        if self._more[event]:
-            record.more, self._more[event] = self._more[event], 0
-        return True
+        with self._lock:
+            when, room = self._room.get(event, (record.created, float(MOST_REFUSALS)))
+            passed_s = max(record.created - when, 0.0)  # the clock may be set
+            room = min(room + passed_s * REFUSALS_A_SECOND, MOST_REFUSALS)
+            fits = room >= 1
+            self._room[event] = record.created, room - fits
+            if not fits:
+                self._more[event] += 1
+            elif self._more[event]:
+                record.more, self._more[event] = self._more[event], 0
+        return fits
 
 
 def formatter(form: str) -> logging.Formatter:
