@@ -65,7 +65,7 @@ def ask(url: str, context: ssl.SSLContext | None, timeout_s: float) -> str:
     try:
         told = json.loads(body)
         if reply.status == 200 and told["status"] == "ok":
-            return f"{url}: ok, version {told['version']}, {told['instances']} instances"
+            return f"{url}: ok, version {told['version']}, instances: {told['instances']}"
     except (ValueError, TypeError, KeyError):
         pass
     raise Unhealthy(f"{url}: answers {reply.status}, as no healthy gym-http does")

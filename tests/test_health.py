@@ -62,7 +62,7 @@ class Health(unittest.TestCase):
             self.command("--url", server.url + "/"),
         ):
             self.assertEqual((ended.returncode, ended.stderr), (0, ""))
-            self.assertRegex(ended.stdout, r"^http://\S+: ok, version \S+, \d+ instances\n$")
+            self.assertRegex(ended.stdout, r"^http://\S+: ok, version \S+, instances: \d+\n$")
 
     @params(
         (["--url", "ftp://x"], "a URL begins with"),
